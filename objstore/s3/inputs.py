@@ -1,0 +1,360 @@
+"""Typed inputs of the operations: what a handler gets after everything textual has been judged.
+
+One class per operation. Decoders (`objstore.s3.decode`) build them from an `S3Request` and a document; services read
+them and never see a header, a query or XML.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from objstore.model.checksum import Checksum, ChecksumAlgorithm, ChecksumType
+from objstore.model.names import BucketName, ObjectKey, UploadId, VersionId
+from objstore.model.objects import Conditions, SystemMetadata, Tags, UserMetadata, Versioning
+
+__all__ = [
+    "AbortMultipartUploadInput",
+    "BucketInput",
+    "CompleteMultipartUploadInput",
+    "CompletedPart",
+    "CopyDestination",
+    "CopyObjectInput",
+    "CopySource",
+    "CreateBucketInput",
+    "CreateMultipartUploadInput",
+    "DeleteEntry",
+    "DeleteObjectInput",
+    "DeleteObjectsInput",
+    "GetObjectAttributesInput",
+    "GetObjectInput",
+    "ListBucketsInput",
+    "ListMultipartUploadsInput",
+    "ListObjectVersionsInput",
+    "ListObjectsInput",
+    "ListPartsInput",
+    "ListQuery",
+    "NewObject",
+    "ObjectInput",
+    "PutBucketTaggingInput",
+    "PutBucketVersioningInput",
+    "PutObjectInput",
+    "PutObjectTaggingInput",
+    "RangeSpec",
+    "ReadConditions",
+    "UploadPartCopyInput",
+    "UploadPartInput",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class ReadConditions:
+    """Conditions of a read or of a copy source (s3 rule 4.1). ETags without quotes; `*` matches any; times in s."""
+
+    if_match: tuple[str, ...] | None = None
+    if_none_match: tuple[str, ...] | None = None
+    if_modified_since_s: int | None = None
+    if_unmodified_since_s: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RangeSpec:
+    """A single byte range: `bytes=first-last`, `bytes=first-` (last None) or `bytes=-suffix` (first None)."""
+
+    first: int | None
+    last: int | None
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class NewObject:
+    """What a new object carries beside its bytes (s3 rule 4.4.1)."""
+
+    system: SystemMetadata = SystemMetadata()
+    user: UserMetadata = ()
+    tags: Tags = ()
+    storage_class: str = "STANDARD"
+
+
+@dataclass(frozen=True, slots=True)
+class BucketInput:
+    """Operations that name nothing but a bucket."""
+
+    bucket: BucketName
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectInput:
+    """Operations that name an object and perhaps a version."""
+
+    bucket: BucketName
+    key: ObjectKey
+    version_id: VersionId | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ListBucketsInput:
+    """s3 rule 5.6. `after` is the name that the continuation token carries; None = from the start."""
+
+    max_buckets: int | None
+    after: str | None
+    prefix: str | None
+    bucket_region: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class CreateBucketInput:
+    """s3 rule 1.3."""
+
+    bucket: BucketName
+    location_constraint: str | None = None
+    tags: Tags = ()
+    object_lock_enabled: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class PutBucketVersioningInput:
+    """s3 rule 4.15.1."""
+
+    bucket: BucketName
+    versioning: Versioning
+
+
+@dataclass(frozen=True, slots=True)
+class PutBucketTaggingInput:
+    """s3 rule 4.8.6."""
+
+    bucket: BucketName
+    tags: Tags
+
+
+@dataclass(frozen=True, slots=True)
+class PutObjectInput:
+    """s3 rules 4.4 to 4.8. The body comes beside it as a stream that checks its own digests."""
+
+    bucket: BucketName
+    key: ObjectKey
+    new: NewObject
+    conditions: Conditions = Conditions()
+
+
+@dataclass(frozen=True, slots=True)
+class GetObjectInput:
+    """GetObject and HeadObject (s3 rules 4.1 to 4.3)."""
+
+    bucket: BucketName
+    key: ObjectKey
+    version_id: VersionId | None = None
+    conditions: ReadConditions = ReadConditions()
+    range: RangeSpec | None = None
+    if_range: str | None = None
+    part_number: int | None = None
+    wants_checksum: bool = False
+    overrides: tuple[tuple[str, str], ...] = ()
+    """Response header names (lower case) with the value that replaces the stored one."""
+
+
+@dataclass(frozen=True, slots=True)
+class GetObjectAttributesInput:
+    """s3 rule 4.13. `attributes` holds S3's names."""
+
+    bucket: BucketName
+    key: ObjectKey
+    version_id: VersionId | None
+    attributes: tuple[str, ...]
+    max_parts: int
+    part_number_marker: int
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteObjectInput:
+    """s3 rules 4.14.1 to 4.14.2."""
+
+    bucket: BucketName
+    key: ObjectKey
+    version_id: VersionId | None = None
+    conditions: Conditions = Conditions()
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteEntry:
+    """One line of DeleteObjects. An unparsable version id stays text and fails for this key alone."""
+
+    key: ObjectKey
+    version_id: str | None = None
+    etag: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteObjectsInput:
+    """s3 rule 4.14.3."""
+
+    bucket: BucketName
+    entries: tuple[DeleteEntry, ...]
+    is_quiet: bool
+
+
+@dataclass(frozen=True, slots=True)
+class CopySource:
+    """`x-amz-copy-source` with its conditions (s3 rules 4.1.6 and 4.9.1)."""
+
+    bucket: BucketName
+    key: ObjectKey
+    version_id: VersionId | None
+    conditions: ReadConditions
+    expected_owner: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CopyDestination:
+    """What a copy takes from the request instead of from its source (s3 rule 4.9.3)."""
+
+    new: NewObject
+    replaces_metadata: bool
+    replaces_tags: bool
+    has_storage_class: bool
+    has_redirect: bool
+    checksum_algorithm: ChecksumAlgorithm | None
+
+
+@dataclass(frozen=True, slots=True)
+class CopyObjectInput:
+    """s3 rule 4.9."""
+
+    bucket: BucketName
+    key: ObjectKey
+    source: CopySource
+    destination: CopyDestination
+    conditions: Conditions = Conditions()
+
+
+@dataclass(frozen=True, slots=True)
+class CreateMultipartUploadInput:
+    """s3 rules 4.11.1 and 3.5.1; algorithm and type are resolved and fit each other, or both are None."""
+
+    bucket: BucketName
+    key: ObjectKey
+    new: NewObject
+    checksum_algorithm: ChecksumAlgorithm | None = None
+    checksum_type: ChecksumType | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class UploadPartInput:
+    """s3 rule 4.11.3."""
+
+    bucket: BucketName
+    key: ObjectKey
+    upload_id: UploadId
+    part_number: int
+
+
+@dataclass(frozen=True, slots=True)
+class UploadPartCopyInput:
+    """s3 rule 4.10. The range is inclusive on both ends; None = the whole source."""
+
+    bucket: BucketName
+    key: ObjectKey
+    upload_id: UploadId
+    part_number: int
+    source: CopySource
+    source_range: tuple[int, int] | None
+
+
+@dataclass(frozen=True, slots=True)
+class CompletedPart:
+    """One line of CompleteMultipartUpload; the ETag without quotes."""
+
+    number: int
+    etag: str
+    checksums: tuple[tuple[ChecksumAlgorithm, bytes], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class CompleteMultipartUploadInput:
+    """s3 rules 4.11.4 and 3.5.5 to 3.5.8."""
+
+    bucket: BucketName
+    key: ObjectKey
+    upload_id: UploadId
+    parts: tuple[CompletedPart, ...]
+    conditions: Conditions = Conditions()
+    checksum: Checksum | None = None
+    checksum_type: ChecksumType | None = None
+    object_size: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AbortMultipartUploadInput:
+    """s3 rule 4.11.10."""
+
+    bucket: BucketName
+    key: ObjectKey
+    upload_id: UploadId
+
+
+@dataclass(frozen=True, slots=True)
+class ListQuery:
+    """What all listings share (s3 rule 5.1). Bytes, because keys are bytes."""
+
+    prefix: bytes = b""
+    delimiter: bytes = b""
+    max_keys: int = 1000
+    encodes_url: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ListObjectsInput:
+    """ListObjects and ListObjectsV2 (s3 rules 5.2, 5.3).
+
+    `after` is the position to go on from, exclusive: marker, start-after, or what the token carries.
+    """
+
+    bucket: BucketName
+    query: ListQuery
+    is_v2: bool
+    after: bytes = b""
+    marker: bytes = b""
+    start_after: bytes | None = None
+    continuation_token: str | None = None
+    fetch_owner: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class ListObjectVersionsInput:
+    """s3 rule 5.4. `version_id_marker` is None when absent."""
+
+    bucket: BucketName
+    query: ListQuery
+    key_marker: bytes = b""
+    version_id_marker: VersionId | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ListMultipartUploadsInput:
+    """s3 rule 5.5."""
+
+    bucket: BucketName
+    query: ListQuery
+    key_marker: bytes = b""
+    upload_id_marker: UploadId | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ListPartsInput:
+    """s3 rule 4.12."""
+
+    bucket: BucketName
+    key: ObjectKey
+    upload_id: UploadId
+    max_parts: int = 1000
+    part_number_marker: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class PutObjectTaggingInput:
+    """s3 rule 4.8."""
+
+    bucket: BucketName
+    key: ObjectKey
+    version_id: VersionId | None
+    tags: Tags
