@@ -1,0 +1,89 @@
+"""From an arriving body to a durable one: inline or on the drives, with its digests.
+
+The bytes are durable before any command names them. A body that turns out wrong, and a command that is refused, leave
+nothing behind; after an *unknown* outcome the bytes stay, because the commit may have happened.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from objstore.model.checksum import ChecksumAlgorithm
+from objstore.model.errors import Unavailable
+from objstore.model.names import DataId
+from objstore.model.objects import Extent, ExtentBody, InlineBody
+from objstore.service.ports import BodyDigests, BodySource, Buffer, DataStore
+
+__all__ = ["Ingest", "Ingested"]
+
+
+class Ingested:
+    """A body that is kept, and what is known of it."""
+
+    __slots__ = ("body", "digests")
+
+    def __init__(self, body: InlineBody | ExtentBody, digests: BodyDigests) -> None:
+        self.body = body
+        self.digests = digests
+
+
+class Ingest:
+    """Decides where a body goes and takes it there."""
+
+    def __init__(self, data: DataStore, *, inline_bytes_max: int) -> None:
+        self._data = data
+        self._inline_bytes_max = inline_bytes_max
+
+    @asynccontextmanager
+    async def taken(
+        self, source: BodySource, data_id: DataId, part: int = 0
+    ) -> AsyncIterator[Ingested]:
+        """Keep a body for the length of the block, for good if the block succeeds or its outcome is unknown."""
+        head = await source.read(self._inline_bytes_max + 1)
+        if len(head) <= self._inline_bytes_max:
+            digests = await source.finish()
+            yield Ingested(InlineBody(bytes(head)), digests)
+            return
+        extent = await self._data.write(data_id, part, _Continued(head, source))
+        try:
+            yield Ingested(ExtentBody(extent), await source.finish())
+        except Unavailable:
+            raise
+        except BaseException:
+            await self._data.discard(extent)
+            raise
+
+    async def discard(self, extent: Extent) -> None:
+        """Give up bytes that nothing refers to."""
+        await self._data.discard(extent)
+
+
+class _Continued:
+    """A source whose first bytes were read already."""
+
+    def __init__(self, head: Buffer, rest: BodySource) -> None:
+        self._head: Buffer = head
+        self._rest = rest
+
+    @property
+    def size(self) -> int | None:
+        return self._rest.size
+
+    @property
+    def claimed(self) -> ChecksumAlgorithm | None:
+        return self._rest.claimed
+
+    def require(self, algorithm: ChecksumAlgorithm) -> None:
+        self._rest.require(algorithm)
+
+    async def read(self, size: int) -> Buffer:
+        head = self._head
+        if not head:
+            return await self._rest.read(size)
+        self._head = b""
+        tail = await self._rest.read(size - len(head))
+        return b"".join((head, tail)) if tail else head
+
+    async def finish(self) -> BodyDigests:
+        return await self._rest.finish()

@@ -1,0 +1,118 @@
+"""What services need from the outside: a body that arrives, bytes that stay, time and fresh ids.
+
+Ports are defined here, by their consumer; `objstore.api` and `objstore.replication` satisfy them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from objstore.model.checksum import Checksum, ChecksumAlgorithm, ChecksumType
+from objstore.model.instant import Instant
+from objstore.model.names import DataId, OpId, UploadId, VersionId, make_stamped_id
+from objstore.model.objects import BucketRecord, Extent, Identity
+
+__all__ = ["BodyDigests", "BodySource", "Buffer", "Call", "DataStore", "Ids"]
+
+Buffer = bytes | bytearray | memoryview
+
+
+@dataclass(frozen=True, slots=True)
+class BodyDigests:
+    """What is known of a body after its last byte: size in bytes and raw digests."""
+
+    size: int
+    md5: bytes
+    values: Mapping[ChecksumAlgorithm, bytes]
+
+    def full_object(self, algorithm: ChecksumAlgorithm) -> Checksum:
+        """Return a digest of the whole body as a checksum record."""
+        return Checksum(algorithm, ChecksumType.FULL_OBJECT, self.values[algorithm])
+
+
+class BodySource(Protocol):
+    """A body that is pulled once, front to back."""
+
+    @property
+    def size(self) -> int | None:
+        """Number of payload bytes if it was announced."""
+        ...
+
+    @property
+    def claimed(self) -> ChecksumAlgorithm | None:
+        """Algorithm of the checksum that the client sends or will send in a trailer."""
+        ...
+
+    def require(self, algorithm: ChecksumAlgorithm) -> None:
+        """Ask for one more digest; only before the first read."""
+        ...
+
+    async def read(self, size: int) -> Buffer:
+        """Return exactly `size` bytes, fewer at the end of the body, none after it.
+
+        Raises `IncompleteBody`, `SignatureDoesNotMatch`, `EntityTooLarge` and the like. The buffer belongs to the caller.
+        """
+        ...
+
+    async def finish(self) -> BodyDigests:
+        """Read what is left (nothing may be), compare every digest and signature the client sent, return the digests.
+
+        Raises `BadDigest`, `PayloadHashMismatch`, `IncompleteBody`, `MalformedTrailer`.
+        """
+        ...
+
+
+class DataStore(Protocol):
+    """Bytes on drives (satisfied by `objstore.replication`)."""
+
+    async def write(self, data_id: DataId, part: int, source: BodySource) -> Extent:
+        """Store what is left of the source durably; nothing stays behind when it raises."""
+        ...
+
+    def read(self, extent: Extent, start: int, length: int) -> AsyncIterator[Buffer]:
+        """Yield verified bytes; raises `UnreadableData` before the first byte, or in the middle."""
+        ...
+
+    async def discard(self, extent: Extent) -> None:
+        """Give the shards up: they were never referenced."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Ids:
+    """Source of fresh ids; `entropy(n)` returns n random bytes."""
+
+    entropy: Callable[[int], bytes]
+
+    def op(self) -> OpId:
+        """Return an id for a mutation."""
+        return OpId(self.entropy(16))
+
+    def version(self) -> VersionId:
+        """Return a version id: 32 URL-safe characters, as S3's are."""
+        return VersionId(self.entropy(16).hex())
+
+    def data(self, now: Instant) -> DataId:
+        """Return a name for the bytes of one write."""
+        return DataId(make_stamped_id(now, self.entropy(10)))
+
+    def upload(self, now: Instant) -> UploadId:
+        """Return an unguessable upload id that sorts by initiation."""
+        return UploadId(self.data(now).hex())
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """The circumstances of one request: who, when, on which bucket, with which body."""
+
+    identity: Identity
+    now: Instant
+    request_id: str = ""
+    bucket: BucketRecord = field(default=None)  # type: ignore[assignment]  # set for all but service-level operations
+    body: BodySource = field(default=None)  # type: ignore[assignment]  # set where the operation takes a stream
+    endpoint: str = ""
+    """Scheme and host as the client reached us, for `Location`."""
+
+
