@@ -355,6 +355,10 @@ class ConditionalRequestConflict(Conflict):
     """The key changed while a conditional upload was open (`condition`, `key`)."""
 
 
+class NotEnoughDrives(Conflict):
+    """Too few drives are left for the width of a ring (`drives`, `width`)."""
+
+
 class OperationAborted(Conflict):
     """Another change of the same resource is under way."""
 
@@ -403,6 +407,10 @@ class CorruptRecord(Corrupt):
 
 class CorruptShard(Corrupt):
     """The bytes of a shard fail verification (`drive`, `shard`)."""
+
+
+class ShardMissing(Corrupt):
+    """A shard is not where it should be (`drive`, `shard`)."""
 
 
 class UnreadableData(Corrupt):

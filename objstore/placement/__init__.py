@@ -1,1 +1,20 @@
-"""placement"""
+"""Floor 1, pure: who holds what. Members, numbered rings, the function that computes them, and plans to get from one to another."""
+
+from objstore.placement.assign import assign
+from objstore.placement.members import Member, sort_members
+from objstore.placement.ring import (
+    DATA_PARTITIONS,
+    METADATA_PARTITIONS,
+    Ring,
+    key_hash64,
+)
+
+__all__ = [
+    "DATA_PARTITIONS",
+    "METADATA_PARTITIONS",
+    "Member",
+    "Ring",
+    "assign",
+    "key_hash64",
+    "sort_members",
+]
