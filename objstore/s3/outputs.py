@@ -130,6 +130,8 @@ class ObjectHead:
     checksum: Checksum | None
     parts_count: int | None
     overrides: tuple[tuple[str, str], ...]
+    is_not_modified: bool = False
+    """Answer 304 with the validators and no body (s3 rule 4.1.5)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from objstore.model.checksum import ChecksumAlgorithm
-from objstore.model.errors import Unavailable
+from objstore.model.errors import ObjstoreError, Unavailable
 from objstore.model.names import DataId
 from objstore.model.objects import Extent, ExtentBody, InlineBody
 from objstore.service.ports import BodyDigests, BodySource, Buffer, DataStore
@@ -39,7 +39,11 @@ class Ingest:
     async def taken(
         self, source: BodySource, data_id: DataId, part: int = 0
     ) -> AsyncIterator[Ingested]:
-        """Keep a body for the length of the block, for good if the block succeeds or its outcome is unknown."""
+        """Keep a body over a block that commits it.
+
+        It stays for good unless the block is refused: after success, after `Unavailable`, and when the block is
+        cancelled, because then nobody knows whether the commit happened.
+        """
         head = await source.read(self._inline_bytes_max + 1)
         if len(head) <= self._inline_bytes_max:
             digests = await source.finish()
@@ -47,10 +51,15 @@ class Ingest:
             return
         extent = await self._data.write(data_id, part, _Continued(head, source))
         try:
-            yield Ingested(ExtentBody(extent), await source.finish())
+            digests = await source.finish()
+        except BaseException:
+            await self._data.discard(extent)
+            raise
+        try:
+            yield Ingested(ExtentBody(extent), digests)
         except Unavailable:
             raise
-        except BaseException:
+        except ObjstoreError:
             await self._data.discard(extent)
             raise
 
