@@ -177,7 +177,7 @@ class SystemMetadata(msgspec.Struct, frozen=True, array_like=True):
     website_redirect_location: str | None = None
 
 
-class ObjectVersion(msgspec.Struct, frozen=True):
+class ObjectVersion(msgspec.Struct, frozen=True, array_like=True):
     """One version of a key: an object or a delete marker."""
 
     key: ObjectKey
@@ -198,7 +198,7 @@ class ObjectVersion(msgspec.Struct, frozen=True):
     """Position in the order of commits of its partition; larger is newer. Given by the catalogue."""
 
 
-class Part(msgspec.Struct, frozen=True):
+class Part(msgspec.Struct, frozen=True, array_like=True):
     """One uploaded part. `crc64nvme` is kept for uploads without an algorithm, which end up with that checksum."""
 
     number: int
@@ -210,7 +210,7 @@ class Part(msgspec.Struct, frozen=True):
     crc64nvme: bytes = b""
 
 
-class Upload(msgspec.Struct, frozen=True):
+class Upload(msgspec.Struct, frozen=True, array_like=True):
     """An open multipart upload; everything that the object will carry is fixed here (s3 rule 4.11.1)."""
 
     upload_id: UploadId
@@ -251,7 +251,7 @@ class Usage(msgspec.Struct, frozen=True, array_like=True):
     """Bytes of parts of open uploads."""
 
 
-class BucketRecord(msgspec.Struct, frozen=True):
+class BucketRecord(msgspec.Struct, frozen=True, array_like=True):
     """A bucket as the control store keeps it. Versioning lives in the catalogue, where it orders writes."""
 
     name: BucketName
