@@ -6,6 +6,7 @@ A copy has bytes of its own. Nothing is shared between objects, so deleting one 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
+from concurrent.futures import Executor
 from dataclasses import dataclass
 
 import msgspec
@@ -36,6 +37,7 @@ from objstore.model.objects import (
 from objstore.s3 import conditional
 from objstore.s3.inputs import CopyObjectInput, CopySource
 from objstore.s3.outputs import CopyObjectOutput
+from objstore.service.hashing import RunningDigests
 from objstore.service.ingest import Ingest
 from objstore.service.objects import judge_early
 from objstore.service.ports import BodyDigests, Buffer, Call, Ids
@@ -57,11 +59,13 @@ _SELF_COPY = (
 class StoredSource:
     """A stored object, or a range of one, as a body to be ingested."""
 
-    def __init__(self, chunks: AsyncIterator[Buffer], size: int) -> None:
+    def __init__(self, chunks: AsyncIterator[Buffer], size: int, pool: Executor) -> None:
         self._chunks = chunks
         self._size = size
+        self._pool = pool
         self._algorithms: list[ChecksumAlgorithm] = []
-        self._digests: DigestSet | None = None
+        self._running: RunningDigests | None = None
+        self._result: BodyDigests | None = None
         self._pending: Buffer = b""
 
     @property
@@ -80,7 +84,7 @@ class StoredSource:
 
     async def read(self, size: int) -> Buffer:
         """Return exactly `size` bytes, fewer at the end."""
-        digests = self._open_digests()
+        running = self._digests()
         gathered: list[Buffer] = []
         missing = size
         while missing:
@@ -89,21 +93,24 @@ class StoredSource:
                 break
             head = piece if len(piece) <= missing else memoryview(piece)[:missing]
             self._pending = b"" if len(piece) <= missing else memoryview(piece)[missing:]
-            await digests.update_large(head)
+            await running.add(head)
             gathered.append(head)
             missing -= len(head)
         return gathered[0] if len(gathered) == 1 else b"".join(gathered)
 
     async def finish(self) -> BodyDigests:
         """Return the digests."""
-        digests = self._open_digests()
-        values = {algorithm: digests.digest(algorithm) for algorithm in self._algorithms}
-        return BodyDigests(self._size, digests.md5(), values)
+        if self._result is None:
+            digests = await self._digests().end()
+            values = {algorithm: digests.digest(algorithm) for algorithm in self._algorithms}
+            self._result = BodyDigests(self._size, digests.md5_digest(), values)
+        return self._result
 
-    def _open_digests(self) -> DigestSet:
-        if self._digests is None:
-            self._digests = DigestSet(md5=True, algorithms=tuple(self._algorithms))
-        return self._digests
+    def _digests(self) -> RunningDigests:
+        if self._running is None:
+            digests = DigestSet(md5=True, algorithms=tuple(self._algorithms))
+            self._running = RunningDigests(digests, self._pool)
+        return self._running
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,11 +132,13 @@ class CopySources:
         catalog: Catalog,
         reader: ObjectReader,
         authorise: Authorise,
+        hash_pool: Executor,
     ) -> None:
         self._registry = registry
         self._catalog = catalog
         self._reader = reader
         self._authorise = authorise
+        self._hash_pool = hash_pool
 
     async def find(self, call: Call, source: CopySource) -> OpenedSource:
         """Return the source (s3 rules 4.1.6 and 4.9.2)."""
@@ -152,7 +161,7 @@ class CopySources:
                 "by version id."
             )
         conditional.evaluate_copy_source(
-            source.conditions, version.etag, version.last_modified, now=call.now
+            source.conditions, etag=version.etag, last_modified=version.last_modified, now=call.now
         )
         return OpenedSource(bucket, version, shown_id(state.versioning, version.version_id))
 
@@ -160,9 +169,9 @@ class CopySources:
         """Open a range of the source as a body."""
         inline = self._reader.inline(opened.version, start, length)
         if inline is not None:
-            return StoredSource(_once(inline), length)
+            return StoredSource(_once(inline), length, self._hash_pool)
         chunks = await self._reader.open(opened.bucket, opened.version, start, length)
-        return StoredSource(chunks, length)
+        return StoredSource(chunks, length, self._hash_pool)
 
 
 class CopyService:

@@ -212,7 +212,10 @@ class ObjectService:
         is_not_modified = False
         try:
             conditional.evaluate_read(
-                request.conditions, version.etag, version.last_modified, now=call.now
+                request.conditions,
+                etag=version.etag,
+                last_modified=version.last_modified,
+                now=call.now,
             )
         except NotModified:
             is_not_modified = True
@@ -241,7 +244,7 @@ class ObjectService:
             return await self._part_span(bucket, request.part_number, version)
         wanted = request.range
         if wanted is None or not conditional.range_applies(
-            request.if_range, version.etag, version.last_modified
+            request.if_range, etag=version.etag, last_modified=version.last_modified
         ):
             return whole
         start, length = ranges.apply(wanted, version.size)
