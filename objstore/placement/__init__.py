@@ -1,4 +1,6 @@
-"""Floor 1, pure: who holds what. Members, numbered rings, the function that computes them, and plans to get from one to another."""
+"""Floor 1, pure: who holds what. Members, numbered rings, the function that computes them, and
+plans to get from one to another.
+"""
 
 from objstore.placement.assign import assign
 from objstore.placement.members import Member, sort_members
@@ -8,13 +10,18 @@ from objstore.placement.ring import (
     Ring,
     key_hash64,
 )
+from objstore.placement.validate import Rule, Violation, validate, validate_change
 
 __all__ = [
     "DATA_PARTITIONS",
     "METADATA_PARTITIONS",
     "Member",
     "Ring",
+    "Rule",
+    "Violation",
     "assign",
     "key_hash64",
     "sort_members",
+    "validate",
+    "validate_change",
 ]

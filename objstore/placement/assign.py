@@ -1,10 +1,11 @@
 """The one function that decides which drives hold which partition.
 
-Promises, for any members and any previous ring: distinct drives always; distinct nodes wherever there are enough of them,
-otherwise no node above its fair cap; the most that any zone holds of a partition is as small as it can be; every drive holds
-one of the two roundings of its weighted share; a kept shard stays in its slot; and, among all tables of this kind, none moves
-fewer slots. The same input gives the same table in every process. `validate` checks all of it but the number of moves, which the
-tests compare with a plain minimum-cost flow.
+Promises, for any members and any previous ring: distinct drives always; distinct nodes wherever
+there are enough of them, otherwise no node above its fair cap; the most that any zone holds of a
+partition is as small as it can be; every drive holds one of the two roundings of its weighted
+share; a kept shard stays in its slot; and, among all tables of this kind, none moves fewer slots.
+The same input gives the same table in every process. `validate` checks all of it but the number of
+moves, which the tests compare with a plain minimum-cost flow.
 """
 
 from __future__ import annotations
@@ -31,9 +32,10 @@ def assign(
 ) -> Ring:
     """Return the ring of these members that follows on the previous one with the fewest moves.
 
-    The number of partitions never changes; the width may (one drive grows to three), and then the slots that both rings have
-    are kept. Raises `InvalidArgument` for members, counts or versions that make no ring and `NotEnoughDrives` where fewer
-    drives than `width` are neither gone nor draining.
+    The number of partitions never changes; the width may (one drive grows to three), and then the
+    slots that both rings have are kept. Raises `InvalidArgument` for members, counts or versions
+    that make no ring and `NotEnoughDrives` where fewer drives than `width` are neither gone nor
+    draining.
     """
     ordered = sort_members(members)
     _refuse(_problems(previous, partitions_count=partitions_count, width=width, version=version))

@@ -1,7 +1,8 @@
 """Drives that a ring may use, and in what order they stand.
 
-Promises one canonical order (by drive id), so that the same cluster always yields the same ring. Does not know whether a
-drive is reachable: a ring names homes, and whether a home answers today is for the failure detector to say.
+Promises one canonical order (by drive id), so that the same cluster always yields the same ring.
+Does not know whether a drive is reachable: a ring names homes, and whether a home answers today is
+for the failure detector to say.
 """
 
 from __future__ import annotations
@@ -29,10 +30,11 @@ WEIGHT_MAX = 1 << 20
 
 
 class Member(msgspec.Struct, frozen=True, array_like=True):
-    """One drive of the cluster, the node that serves it and the failure domain that the node stands in.
+    """One drive of the cluster, the node that serves it and the failure domain that the node stands
+    in.
 
-    `weight` is the wanted share of load relative to the other drives (1 to `WEIGHT_MAX`). A draining drive stays a member,
-    so that it can be read while it empties, but is given nothing.
+    `weight` is the wanted share of load relative to the other drives (1 to `WEIGHT_MAX`). A
+    draining drive stays a member, so that it can be read while it empties, but is given nothing.
     """
 
     drive: DriveId
@@ -43,7 +45,9 @@ class Member(msgspec.Struct, frozen=True, array_like=True):
 
 
 def sort_members(members: Iterable[Member]) -> tuple[Member, ...]:
-    """Return the members by drive id; raise `InvalidArgument` with every reason why they cannot form a ring."""
+    """Return the members by drive id; raise `InvalidArgument` with every reason why they cannot
+    form a ring.
+    """
     ordered = tuple(sorted(members, key=lambda member: member.drive))
     problems = member_problems(ordered)
     if problems:

@@ -1,23 +1,29 @@
 """The next table of a ring from the previous one: the fewest moves that lead to balance.
 
-The question is a minimum-cost flow: every partition needs `width` slots, a slot goes through the caps of its partition (drive,
-node, zone) to a drive, a drive takes between the two roundings of its share, and a slot costs nothing where the drive held the
-partition before and one otherwise. It is solved by successive shortest paths, which is exact, in a form that fits the case:
+The question is a minimum-cost flow: every partition needs `width` slots, a slot goes through the
+caps of its partition (drive, node, zone) to a drive, a drive takes between the two roundings of its
+share, and a slot costs nothing where the drive held the partition before and one otherwise. It is
+solved by successive shortest paths, which is exact, in a form that fits the case:
 
-- What may stay, stays: each partition keeps a largest set of its old drives that obeys the caps. The rest are holes.
-- A step `d -> e in p` gives the slot of d in partition p to e, when the caps allow. A hole is a slot of the drive `HOLE`.
-- A path of steps from a drive that holds too much (or from `HOLE`) to one that has room changes two loads by one. The cheapest
-  path is taken first. Most paths are a single step; longer ones are found by a search over drives, not over slots.
-- First nobody may hold more than the upper rounding and no hole may be left; then nobody less than the lower one.
+- What may stay, stays: each partition keeps a largest set of its old drives that obeys the caps.
+  The rest are holes.
+- A step `d -> e in p` gives the slot of d in partition p to e, when the caps allow. A hole is a
+  slot of the drive `HOLE`.
+- A path of steps from a drive that holds too much (or from `HOLE`) to one that has room changes two
+  loads by one. The cheapest path is taken first. Most paths are a single step; longer ones are
+  found by a search over drives, not over slots.
+- First nobody may hold more than the upper rounding and no hole may be left; then nobody less than
+  the lower one.
 
-The caps of one partition form a laminar matroid. The exchange property of matroids is why single steps are enough: two steps in
-one partition that are only allowed together are equal to two steps that are each allowed alone.
+The caps of one partition form a laminar matroid. The exchange property of matroids is why single
+steps are enough: two steps in one partition that are only allowed together are equal to two steps
+that are each allowed alone.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import xxhash
 
@@ -37,61 +43,40 @@ def next_rows(
 ) -> list[list[int]]:
     """Return balanced rows that differ from the kept ones in as few slots as can be.
 
-    `kept` has the old home of every slot, None where it is gone or never was; a kept home stays in its slot.
+    `kept` has the old home of every slot, None where it is gone or never was; a kept home stays in
+    its slot.
     """
-    table = _Table(kept, domains, shares)
-    _level_out(table, sources=table.is_over, sinks=table.is_below_high)
-    _level_out(table, sources=table.is_above_low, sinks=table.is_under)
-    check(not any(table.is_over(d) or table.is_under(d) for d in table.loads), "not balanced")
+    table = _Table(kept, domains)
+    _level_out(table, shares.high)
+    _level_out(table, shares.low)
     return [_align(old, row) for old, row in zip(kept, table.rows, strict=True)]
 
 
 class _Table:
     """A table under change: always within the caps, not always balanced."""
 
-    def __init__(
-        self, kept: Sequence[Sequence[int | None]], domains: Domains, shares: Shares
-    ) -> None:
+    def __init__(self, kept: Sequence[Sequence[int | None]], domains: Domains) -> None:
         self.domains = domains
-        self.low, self.high = shares.low, shares.high
-        self.hole = len(shares.low)
-        self.loads: dict[int, int] = dict.fromkeys(domains.drives, 0)
-        self.holes_count = 0
+        self.hole = len(domains.node_of)
+        self.drives = domains.drives
+        self.loads: dict[int, int] = dict.fromkeys((*domains.drives, self.hole), 0)
         self.old = [frozenset(drive for drive in row if drive is not None) for row in kept]
-        self.partitions_of: dict[int, dict[int, None]] = {
-            drive: {} for drive in (*domains.drives, self.hole)
-        }
+        self.partitions_of: dict[int, dict[int, None]] = {drive: {} for drive in self.loads}
         self.in_node = [[0] * domains.nodes_count for _ in kept]
         self.in_zone = [[0] * domains.zones_count for _ in kept]
         self.rows: list[list[int]] = [[] for _ in kept]
-        for drives in kept:
-            for drive in drives:
-                if drive is not None:
-                    self.loads[drive] += 1
-        crowded = {drive: load - self.high[drive] for drive, load in self.loads.items()}
-        self.loads = dict.fromkeys(domains.drives, 0)
         for partition in sorted(range(len(kept)), key=_mixed):
-            self._keep(partition, kept[partition], crowded)
+            self._keep(partition, kept[partition])
 
-    def _keep(self, partition: int, old: Sequence[int | None], crowded: dict[int, int]) -> None:
-        """Take over as much of an old row as the caps allow, least crowded drives first."""
-        wanted = [drive for drive in old if drive is not None]
-        wanted.sort(key=lambda drive: (crowded[drive], drive))
-        for drive in wanted:
-            if self._has_room(partition, drive):
-                self._put(partition, drive)
+    def _keep(self, partition: int, old: Sequence[int | None]) -> None:
+        """Take over as much of an old row as the caps allow; the rest are holes."""
+        for drive in old:
+            if drive is not None and self._has_room(partition, drive):
+                self.rows[partition].append(drive)
+                self._count(partition, drive, 1)
         for _ in range(len(old) - len(self.rows[partition])):
-            self._put(partition, self.hole)
-
-    def _put(self, partition: int, drive: int) -> None:
-        self.rows[partition].append(drive)
-        self.partitions_of[drive][partition] = None
-        if drive == self.hole:
-            self.holes_count += 1
-            return
-        self.loads[drive] += 1
-        self.in_node[partition][self.domains.node_of[drive]] += 1
-        self.in_zone[partition][self.domains.zone_of[drive]] += 1
+            self.rows[partition].append(self.hole)
+            self._count(partition, self.hole, 1)
 
     def _has_room(self, partition: int, drive: int) -> bool:
         domains = self.domains
@@ -100,24 +85,10 @@ class _Table:
             and self.in_zone[partition][domains.zone_of[drive]] < domains.zone_cap
         )
 
-    def is_over(self, drive: int) -> bool:
-        """Tell whether the drive must give slots away."""
-        return self.loads[drive] > self.high[drive]
-
-    def is_under(self, drive: int) -> bool:
-        """Tell whether the drive must be given slots."""
-        return self.loads[drive] < self.low[drive]
-
-    def is_above_low(self, drive: int) -> bool:
-        """Tell whether the drive can spare a slot."""
-        return self.loads[drive] > self.low[drive]
-
-    def is_below_high(self, drive: int) -> bool:
-        """Tell whether the drive can take a slot."""
-        return self.loads[drive] < self.high[drive]
-
     def cost(self, partition: int, drive: int) -> int:
-        """Return 1 for a slot that its drive did not hold before; a hole is free until it is filled."""
+        """Return 1 for a slot that its drive did not hold before; a hole is free until it is
+        filled.
+        """
         return int(drive != self.hole and drive not in self.old[partition])
 
     def allows(self, partition: int, giver: int, taker: int) -> bool:
@@ -138,93 +109,77 @@ class _Table:
         """Give the slot away."""
         row = self.rows[partition]
         row[row.index(giver)] = taker
-        if giver != self.hole or self.hole not in row:
-            del self.partitions_of[giver][partition]
-        self.partitions_of[taker][partition] = None
         self._count(partition, giver, -1)
         self._count(partition, taker, 1)
 
     def _count(self, partition: int, drive: int, change: int) -> None:
-        if drive == self.hole:
-            self.holes_count += change
-            return
         self.loads[drive] += change
-        self.in_node[partition][self.domains.node_of[drive]] += change
-        self.in_zone[partition][self.domains.zone_of[drive]] += change
+        if change > 0:
+            self.partitions_of[drive][partition] = None
+        elif drive not in self.rows[partition]:
+            del self.partitions_of[drive][partition]
+        if drive != self.hole:
+            self.in_node[partition][self.domains.node_of[drive]] += change
+            self.in_zone[partition][self.domains.zone_of[drive]] += change
 
 
-_Predicate = Callable[[int], bool]
-
-
-def _level_out(table: _Table, *, sources: _Predicate, sinks: _Predicate) -> None:
-    """Move slots along cheapest paths until no source is left (or, while filling up, no sink)."""
-    filling = sinks == table.is_under
+def _level_out(table: _Table, bounds: Sequence[int]) -> None:
+    """Move slots along cheapest paths until no drive is above its bound or none is below it."""
     cost_now = 0
     while True:
-        givers = [drive for drive in table.loads if sources(drive)]
-        if table.holes_count and not filling:
-            givers.insert(0, table.hole)
-        takers = [drive for drive in table.loads if sinks(drive)]
-        if not givers or not takers:
+        spare = {drive: table.loads[drive] - bounds[drive] for drive in table.drives}
+        room = {drive: -surplus for drive, surplus in spare.items() if surplus < 0}
+        spare = {drive: surplus for drive, surplus in spare.items() if surplus > 0}
+        if table.loads[table.hole]:
+            spare = {table.hole: table.loads[table.hole], **spare}
+        if not spare or not room:
             return
-        if cost_now >= 1 and _step_directly(table, givers, takers, sources=sources, sinks=sinks):
-            continue
-        cost_now = _follow_path(table, givers, takers, cost_now)
+        if cost_now == 0 or not _step_directly(table, spare, room):
+            cost_now = _follow_path(table, spare, room, cost_now)
 
 
-def _step_directly(
-    table: _Table,
-    givers: list[int],
-    takers: list[int],
-    *,
-    sources: _Predicate,
-    sinks: _Predicate,
-) -> bool:
-    """Make all the single steps there are from givers to takers; tell whether there was one."""
+def _step_directly(table: _Table, spare: dict[int, int], room: dict[int, int]) -> bool:
+    """Make all the single steps there are; count spare and room down; tell whether there was one."""
     is_moved = False
-    room = {taker: table.high[taker] - table.loads[taker] for taker in takers}
-    for giver in givers:
+    for giver in spare:
         for partition in sorted(table.partitions_of[giver], key=_mixed):
-            while partition in table.partitions_of[giver]:
-                if giver != table.hole and not sources(giver):
-                    break
+            while spare[giver] and giver in table.rows[partition]:
                 taker = _most_room(table, partition, giver, room)
                 if taker is None:
                     break
                 table.move(partition, giver, taker)
                 is_moved = True
+                spare[giver] -= 1
                 room[taker] -= 1
-                if not sinks(taker):
-                    del room[taker]
     return is_moved
 
 
 def _most_room(table: _Table, partition: int, giver: int, room: dict[int, int]) -> int | None:
-    best, best_room = None, -_COST_UNKNOWN
+    best, best_room = None, 0
     for taker, space in room.items():
         if space > best_room and table.allows(partition, giver, taker):
             best, best_room = taker, space
     return best
 
 
-def _follow_path(table: _Table, givers: list[int], takers: list[int], cost_now: int) -> int:
-    """Find a cheapest path, move along it, and return what it cost."""
+def _follow_path(
+    table: _Table, spare: dict[int, int], room: dict[int, int], cost_enough: int
+) -> int:
+    """Move along a cheapest path and return its cost, or `cost_enough` where it is cheaper."""
     banned: set[Step] = set()
     while True:
-        search = _Search(table, givers, takers, banned)
-        path, cost = search.run(cost_now)
+        path, cost = _Search(table, spare, room, banned).run(cost_enough)
         check(path, "no path leads to balance")
         clash = _apply(table, path)
         if clash is None:
-            return max(cost, cost_now)
+            return max(cost, cost_enough)
         banned.add(clash)
 
 
 def _apply(table: _Table, path: list[Step]) -> Step | None:
     """Take all steps of a path or none; return the step that the others made impossible."""
     for taken, (partition, giver, taker) in enumerate(path):
-        has_slot = partition in table.partitions_of[giver]
-        if not has_slot or not table.allows(partition, giver, taker):
+        if giver not in table.rows[partition] or not table.allows(partition, giver, taker):
             for undone, back_to, back_from in reversed(path[:taken]):
                 table.move(undone, back_from, back_to)
             return path[taken]
@@ -236,26 +191,25 @@ class _Search:
     """Label-correcting search for a cheapest path from any giver to any taker."""
 
     def __init__(
-        self, table: _Table, givers: list[int], takers: list[int], banned: set[Step]
+        self, table: _Table, spare: dict[int, int], room: dict[int, int], banned: set[Step]
     ) -> None:
         self.table = table
-        self.givers = givers
-        self.takers = dict.fromkeys(takers)
+        self.room = room
         self.banned = banned
-        self.costs = dict.fromkeys((*table.loads, table.hole), _COST_UNKNOWN)
+        self.costs = dict.fromkeys(table.loads, _COST_UNKNOWN) | dict.fromkeys(spare, 0)
         self.steps: dict[int, Step] = {}
-        self.queue = deque(givers)
-        for giver in givers:
-            self.costs[giver] = 0
+        self.queue = deque(spare)
 
     def run(self, cost_enough: int) -> tuple[list[Step], int]:
-        """Return a path and its cost, the first one found that is cheap enough; no path where none exists."""
+        """Return a path and its cost, the first one found that is cheap enough; no path where none
+        exists.
+        """
         while self.queue:
             giver = self.queue.popleft()
             found = self._extend(giver, cost_enough)
             if found is not None:
                 return self._path_to(found), self.costs[found]
-        reached = min(self.takers, key=self.costs.__getitem__)
+        reached = min(self.room, key=self.costs.__getitem__)
         if self.costs[reached] == _COST_UNKNOWN:
             return [], _COST_UNKNOWN
         return self._path_to(reached), self.costs[reached]
@@ -265,8 +219,8 @@ class _Search:
         table, costs = self.table, self.costs
         for partition in table.partitions_of[giver]:
             dearest = costs[giver] - table.cost(partition, giver) + 1
-            for taker in table.loads:
-                if costs[taker] < dearest or taker == giver:
+            for taker in table.drives:
+                if costs[taker] < dearest:
                     continue
                 cost = dearest - 1 + table.cost(partition, taker)
                 if cost >= costs[taker] or not table.allows(partition, giver, taker):
@@ -274,7 +228,7 @@ class _Search:
                 if (partition, giver, taker) in self.banned:
                     continue
                 self._label(partition, giver, taker, cost)
-                if taker in self.takers and cost <= cost_enough:
+                if taker in self.room and cost <= cost_enough:
                     return taker
         return None
 
@@ -285,7 +239,7 @@ class _Search:
             self.queue.append(taker)
 
     def _path_to(self, taker: int) -> list[Step]:
-        path = []
+        path: list[Step] = []
         at = taker
         while at in self.steps:
             check(len(path) <= len(self.costs), "the steps run in a circle")
@@ -296,7 +250,9 @@ class _Search:
 
 
 def _align(old: Sequence[int | None], row: list[int]) -> list[int]:
-    """Put the kept drives into their old slots and the new ones, in order, into those that are left."""
+    """Put the kept drives into their old slots and the new ones, in order, into those that are
+    left.
+    """
     held = frozenset(row)
     aligned = [drive if drive in held else None for drive in old]
     stayed = frozenset(drive for drive in aligned if drive is not None)

@@ -1,11 +1,12 @@
 """The ring: which drives hold each partition of the hash space, as a numbered, immutable table.
 
-The space of xxh3-64 is cut into a power of two of equal arcs, the partitions (an operator calls them virtual nodes). The top
-bits of the hash of a key name its partition; the table names the partition's drives in shard order. A lookup is one hash, one
-shift and one index: nothing is searched.
+The space of xxh3-64 is cut into a power of two of equal arcs, the partitions (an operator calls
+them virtual nodes). The top bits of the hash of a key name its partition; the table names the
+partition's drives in shard order. A lookup is one hash, one shift and one index: nothing is
+searched.
 
-A ring does not check itself against the placement rules when it is built (`validate` does, and returns all it finds) beyond
-the shape without which lookups would be wrong.
+A ring does not check itself against the placement rules when it is built (`validate` does, and
+returns all it finds) beyond the shape without which lookups would be wrong.
 """
 
 from __future__ import annotations
@@ -61,8 +62,9 @@ _CODEC = RecordCodec(_RingRecord, version=1)
 class Ring:
     """One version of the ring.
 
-    `width` is the number of homes of a partition: replicas, or data and parity shards. `table` holds, partition by partition
-    and in shard order, the index into `members` of each home as two bytes, little endian.
+    `width` is the number of homes of a partition: replicas, or data and parity shards. `table`
+    holds, partition by partition and in shard order, the index into `members` of each home as two
+    bytes, little endian.
     """
 
     version: int
@@ -111,7 +113,9 @@ class Ring:
         return [homes[digest >> shift] for digest in map(xxhash.xxh3_64_intdigest, keys)]
 
     def rows(self) -> list[tuple[int, ...]]:
-        """Return the table as indices into `members`: one tuple for each partition, in shard order."""
+        """Return the table as indices into `members`: one tuple for each partition, in shard
+        order.
+        """
         flat = _unpack(self.table).tolist()
         return [tuple(flat[at : at + self.width]) for at in range(0, len(flat), self.width)]
 
@@ -130,7 +134,9 @@ class Ring:
 
     @classmethod
     def decode(cls, data: bytes) -> Ring:
-        """Return the ring of a record; raise `CorruptRecord` for damage, `UnknownFormat` for a newer version."""
+        """Return the ring of a record; raise `CorruptRecord` for damage, `UnknownFormat` for a
+        newer version.
+        """
         record = _CODEC.decode(data)
         try:
             return cls(

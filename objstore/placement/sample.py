@@ -1,14 +1,18 @@
 """The first table of a ring: systematic sampling, exact in one pass.
 
-Every drive is given a whole number of slots (its share, rounded). Lay the drives on a line, each as long as the slots that it
-still has to fill, drives of a node side by side, nodes of a zone side by side. With n partitions left the line is `width * n`
-long; take the points u, u + n, u + 2n, ... for any u below n. The drives under the points are the homes of the next partition:
+Every drive is given a whole number of slots (its share, rounded). Lay the drives on a line, each as
+long as the slots that it still has to fill, drives of a node side by side, nodes of a zone side by
+side. With n partitions left the line is `width * n` long; take the points u, u + n, u + 2n, ... for
+any u below n. The drives under the points are the homes of the next partition:
 
-- a drive is at most n long, so it is hit at most once; one that is exactly n long is hit, so none is left over at the end;
-- a node of at most `cap * n` is hit at most `cap` times, and stays within `cap * (n - 1)`; likewise a zone.
+- a drive is at most n long, so it is hit at most once; one that is exactly n long is hit, so none
+  is left over at the end;
+- a node of at most `cap * n` is hit at most `cap` times, and stays within `cap * (n - 1)`; likewise
+  a zone.
 
-So every partition obeys every cap and every drive ends with exactly its slots, whatever u and the order of the line are.
-Both are drawn from hashes, which mixes the company that each drive keeps: when a drive dies, all others help to rebuild it.
+So every partition obeys every cap and every drive ends with exactly its slots, whatever u and the
+order of the line are. Both are drawn from hashes, which mixes the company that each drive keeps:
+when a drive dies, all others help to rebuild it.
 """
 
 from __future__ import annotations
@@ -60,7 +64,9 @@ def first_rows(
 
 
 def _lead_in_turn(row: list[int], leads: list[float], quotas: Sequence[int]) -> list[int]:
-    """Rotate a row so that the first slot goes round: it is where leaders are put and reads go first."""
+    """Rotate a row so that the first slot goes round: it is where leaders are put and reads go
+    first.
+    """
     first = min(row, key=leads.__getitem__)
     leads[first] += 1 / quotas[first]
     at = row.index(first)

@@ -2,14 +2,13 @@
 
 Failure domains come before weights. First the caps of one partition:
 
-    drive   one slot
-    node    the smallest number for which all nodes together still hold the width (one, where there are enough nodes)
-    zone    likewise over zones, given the caps of their nodes
+    drive   one slot node    the smallest number for which all nodes together still hold the width
+    (one, where there are enough nodes) zone    likewise over zones, given the caps of their nodes
 
-Then the shares: water is poured into the drives in proportion to their weights; a drive, node or zone that reaches what its
-cap allows over all partitions takes no more, and the rest goes on rising. This is the weighted max-min fair division, and
-where no cap binds it is plain proportion. The arithmetic is exact, because a share that is off by a hair rounds to another
-slot.
+Then the shares: water is poured into the drives in proportion to their weights; a drive, node or
+zone that reaches what its cap allows over all partitions takes no more, and the rest goes on
+rising. This is the weighted max-min fair division, and where no cap binds it is plain proportion.
+The arithmetic is exact, because a share that is off by a hair rounds to another slot.
 """
 
 from __future__ import annotations
@@ -30,7 +29,9 @@ class Domains:
     """The failure domains of the active drives, numbered, and their caps for one partition."""
 
     drives: tuple[int, ...]
-    """Indices of the active members; the other fields are by position in the whole list of members."""
+    """Indices of the active members; the other fields are by position in the whole list of
+    members.
+    """
     node_of: tuple[int, ...]
     zone_of: tuple[int, ...]
     nodes_count: int
@@ -49,7 +50,9 @@ class Shares:
 
 
 def find_domains(members: Sequence[Member], *, width: int) -> Domains:
-    """Number nodes and zones and find their caps; raise `NotEnoughDrives` where the width cannot be met."""
+    """Number nodes and zones and find their caps; raise `NotEnoughDrives` where the width cannot be
+    met.
+    """
     drives = active_members(members)
     if len(drives) < width:
         raise NotEnoughDrives(
