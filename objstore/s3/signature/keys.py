@@ -1,0 +1,60 @@
+"""Signing keys: derived from a secret for one day and region, and kept for the next request.
+
+It promises a cache of bounded size whose entries were all earned by a valid signature: the caller
+stores a key after verification, so that requests with made-up regions evict nothing. It does not
+know when a key is disabled; the source of secrets is asked for every request.
+"""
+
+from __future__ import annotations
+
+import hmac
+from typing import Final
+
+from objstore.model.errors import check
+
+__all__ = ["SERVICE", "SIGNING_KEYS_MAX", "TERMINAL", "SigningKeyCache", "derive_signing_key"]
+
+SERVICE: Final = "s3"
+TERMINAL: Final = "aws4_request"
+SIGNING_KEYS_MAX: Final = 4096
+"""Keys kept by default: about 1 MiB, enough for every user of a busy gateway for a day."""
+
+
+def derive_signing_key(secret: str, *, date: str, region: str) -> bytes:
+    """Return the 32-byte key for one secret, day (`yyyymmdd`) and region (s3 rule 2.2.12)."""
+    key = b"AWS4" + secret.encode()
+    for part in (date, region, SERVICE, TERMINAL):
+        key = hmac.digest(key, part.encode(), "sha256")
+    return key
+
+
+class SigningKeyCache:
+    """Derived keys by (secret, date, region); the oldest entry leaves first when it is full.
+
+    Owned by the caller and used from one thread. It holds key material: never print it.
+    """
+
+    __slots__ = ("_capacity", "_keys")
+
+    def __init__(self, capacity: int = SIGNING_KEYS_MAX) -> None:
+        check(capacity > 0, "a signing key cache needs room for one key")
+        self._capacity = capacity
+        self._keys: dict[tuple[str, str, str], bytes] = {}
+
+    def __len__(self) -> int:
+        return len(self._keys)
+
+    def key_for(self, secret: str, *, date: str, region: str) -> bytes:
+        """Return the signing key, from the cache or newly derived; the cache does not change."""
+        key = self._keys.get((secret, date, region))
+        return derive_signing_key(secret, date=date, region=region) if key is None else key
+
+    def keep(self, key: bytes, *, secret: str, date: str, region: str) -> None:
+        """Remember a key whose signature proved right."""
+        keys = self._keys
+        name = (secret, date, region)
+        if name in keys:
+            return
+        if len(keys) >= self._capacity:
+            del keys[next(iter(keys))]
+        keys[name] = key
