@@ -1,0 +1,247 @@
+"""The partition log: one replica's side of a replicated log, without any I/O.
+
+What it is: a machine. Messages, proposals and timers go in, with the time as an argument; a `Ready` with everything
+that is to be persisted, sent and applied comes out. See `objstore.consensus.ready` for the contract, and
+`objstore/consensus/DESIGN.md` for the rules and why they hold.
+
+What it promises: an entry that was ever in `Ready.committed` on any replica stays at its index on all of them, as
+long as fewer than a majority of the stores are lost and every driver keeps the order of the contract. No promise
+depends on a clock: `now` only decides when something is sent again. Hand in a time that only grows.
+
+What it does not do: choose leaders (the control store names them), detect failures, encode, persist.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from objstore.consensus.membership import NO_REPLICA, ReplicaId
+from objstore.consensus.messages import (
+    AppendReply,
+    AppendRequest,
+    Entry,
+    Epoch,
+    EpochRefused,
+    FetchReply,
+    FetchRequest,
+    InstallSnapshot,
+    Message,
+    PromiseReply,
+    PromiseRequest,
+    StateHash,
+    payload_size,
+)
+from objstore.consensus.ready import HardState, LogConfig, LogState, Ready, Role, SoftState
+from objstore.consensus.takeover import TakingOver
+from objstore.model.errors import check
+from objstore.model.instant import Instant
+
+__all__ = ["PartitionLog"]
+
+_ANSWERS = (PromiseReply, FetchReply, AppendReply, EpochRefused, StateHash)
+"""Never refused by epoch: a late answer is dropped by whoever does not wait for it."""
+
+
+class PartitionLog(TakingOver):
+    """One replica of the log of one partition."""
+
+    def __init__(self, config: LogConfig, state: LogState) -> None:
+        super().__init__(config, state)
+        self._out: Ready | None = None
+        self._out_leads = Epoch(0)
+        self._compacted_to = self._log.compacted_index
+        self._handlers: dict[type[object], Callable[..., None]] = {
+            PromiseRequest: self._on_promise_request,
+            PromiseReply: self._on_promise_reply,
+            FetchRequest: self._on_fetch_request,
+            FetchReply: self._on_fetch_reply,
+            AppendRequest: self._on_append_request,
+            AppendReply: self._on_append_reply,
+            InstallSnapshot: self._on_install_snapshot,
+            EpochRefused: self._on_epoch_refused,
+            StateHash: self._on_state_hash,
+        }
+
+    # --- in -------------------------------------------------------------------------------------------
+
+    def receive(self, message: Message, now: Instant) -> None:
+        """Take a message from a peer; whatever it says, a peer's mistake never raises.
+
+        Raises `InvariantError` where the histories of two replicas contradict each other: this replica must then
+        be taken out of service.
+        """
+        check(
+            message.target == self.replica, "a message reached a replica that it was not meant for"
+        )
+        if not isinstance(message, _ANSWERS) and self._refuses_epoch(message.epoch):
+            self._refuse(message)
+            return
+        self._handlers[type(message)](message, now)
+
+    def observe_leader(self, epoch: Epoch, leader: ReplicaId) -> None:
+        """Take a hint that the control store named a leader; it ends a leadership, it promises nothing."""
+        if epoch > self._epoch and leader != self.replica:
+            self._hint = (epoch, leader)
+            self._become_follower("another leader was named")
+
+    # --- time -----------------------------------------------------------------------------------------
+
+    def next_deadline(self) -> Instant | None:
+        """Return when `handle_timer` is due; nothing while nothing is open."""
+        if self._role is Role.CANDIDATE:
+            return self._retry_at
+        return self._resend_at
+
+    def handle_timer(self, now: Instant) -> None:
+        """Send again what nobody answered; harmless when early."""
+        deadline = self.next_deadline()
+        if deadline is None or now < deadline:
+            return
+        if self._role is Role.CANDIDATE:
+            self._retry(now)
+        else:
+            self._resend(now)
+
+    # --- out ------------------------------------------------------------------------------------------
+
+    @property
+    def has_ready(self) -> bool:
+        """Tell whether `take_ready` would carry anything; never while a Ready is out."""
+        return self._out is None and (
+            self._log.has_unhanded
+            or self._commit > self._applying
+            or self._has_outbox()
+            or self._hard_state_changed
+            or self._soft_state != self._current_soft_state()
+            or (self._role is Role.LEADER and self._has_something_to_send())
+        )
+
+    def _has_outbox(self) -> bool:
+        return bool(
+            self._messages
+            or self._reads
+            or self._reads_dropped
+            or self._snapshots_wanted
+            or self._traces
+            or self._handover_ready
+            or self._snapshot is not None
+        )
+
+    def take_ready(self) -> Ready:
+        """Return all pending effects; `advance` must follow before the next one is taken."""
+        check(self._out is None, "a Ready is out: advance over it first")
+        leads = self._role is Role.LEADER
+        if leads:
+            self._prepare_to_lead()
+        truncate_from, entries = self._log.hand_out()
+        ready = Ready(
+            hard_state=self._take_hard_state(),
+            snapshot=self._snapshot,
+            truncate_from=truncate_from,
+            entries=entries,
+            messages=self._messages,
+            committed=self._take_committed(entries),
+            reads=self._reads,
+            reads_dropped=self._reads_dropped,
+            snapshots_wanted=self._snapshots_wanted,
+            compact_to=self._take_compaction(),
+            hand_over_to=self._handover_ready,
+            soft_state=self._take_soft_state(),
+            trace=self._traces,
+        )
+        self._messages, self._reads, self._reads_dropped = [], [], []
+        self._snapshots_wanted, self._traces = [], []
+        self._snapshot, self._handover_ready = None, NO_REPLICA
+        self._out, self._out_leads = ready, self._epoch if leads else Epoch(0)
+        return ready
+
+    def advance(self, ready: Ready) -> None:
+        """Take note that everything in the Ready is durable, sent and applied."""
+        check(ready is self._out, "only the Ready that is out can be advanced over")
+        self._out = None
+        if ready.committed:
+            self._applied = max(self._applied, ready.committed[-1].index)
+        if self._role is Role.LEADER:
+            self._advance_leading(ready)
+        self._compact()
+
+    def _advance_leading(self, ready: Ready) -> None:
+        if ready.committed and self._inflight_bytes:
+            done = sum(payload_size(entry.payload) for entry in ready.committed)
+            self._inflight_bytes = max(0, self._inflight_bytes - done)
+        if ready.entries and self._out_leads == self._epoch:
+            self._durable = max(self._durable, ready.entries[-1].index)
+            self._try_commit()
+        if self._progress:
+            self._announce_handover()
+            self._wake(self._now)
+
+    # --- the parts of a Ready -------------------------------------------------------------------------
+
+    def _prepare_to_lead(self) -> None:
+        if self._is_alone:
+            self._durable = self._log.last_index
+            self._try_commit()
+        if self._progress:
+            self._open_round()
+            self._fill_appends()
+
+    def _take_hard_state(self) -> HardState | None:
+        if not self._hard_state_changed:
+            return None
+        self._hard_state_changed = False
+        return HardState(self._epoch, self._leader, self._commit)
+
+    def _take_soft_state(self) -> SoftState | None:
+        current = self._current_soft_state()
+        if current == self._soft_state:
+            return None
+        self._soft_state = current
+        return current
+
+    def _take_committed(self, entries: Sequence[Entry]) -> Sequence[Entry]:
+        """Rule 5: hand out committed entries only, in order, each once; alone it is the same list."""
+        after, upto = self._applying, self._commit
+        if after == upto:
+            return ()
+        if self.is_replicated:
+            upto = min(upto, after + self.config.apply_entries_max)
+        self._applying = upto
+        if entries and entries[0].index == after + 1 and entries[-1].index == upto:
+            return entries
+        return self._log.between(after, upto)
+
+    def _take_compaction(self) -> int:
+        point = self._log.compacted_index
+        if point == self._compacted_to:
+            return 0
+        self._compacted_to = point
+        return point
+
+    # --- bounds ---------------------------------------------------------------------------------------
+
+    def _compact(self) -> None:
+        """Forget what nobody needs: alone everything that is applied, else what is over the bounds."""
+        if not self.is_replicated:
+            self._log.compact_to(self._applied)
+        else:
+            self._compact_replicated()
+        while len(self._memberships) > 1 and self._memberships[1][0] <= self._applied:
+            del self._memberships[0]
+
+    def _compact_replicated(self) -> None:
+        """Keep what live followers still need, up to the bound on bytes in flight; in steps, not one by one."""
+        config = self.config
+        held = self._applied - self._log.compacted_index
+        if (
+            held <= config.retained_entries * 5 // 4
+            and self._log.size_bytes <= config.retained_bytes
+        ):
+            return
+        upto = self._applied
+        if self._log.size_bytes <= config.inflight_bytes_max:
+            upto = min(upto, self._needed_after())
+        point = self._log.retention_point(
+            upto=upto, entries_max=config.retained_entries, bytes_max=config.retained_bytes
+        )
+        self._log.compact_to(point)
