@@ -48,10 +48,9 @@ class DriveUsage(msgspec.Struct, frozen=True):
     free_files: int
     reserve_files: int
 
-    @property
-    def takes_shards(self) -> bool:
-        """Tell whether new shards are accepted."""
-        return self.free_bytes > self.reserve_bytes and (
+    def takes(self, size_bytes: int) -> bool:
+        """Tell whether new shards of that size leave the reserve alone."""
+        return self.free_bytes - size_bytes >= self.reserve_bytes and (
             self.total_files == 0 or self.free_files > self.reserve_files
         )
 

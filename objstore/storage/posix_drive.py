@@ -1,0 +1,170 @@
+"""A drive that is a directory of a local filesystem.
+
+Each drive has a few worker threads of its own, so that a drive that hangs holds up nobody else, and
+never more threads than these. One operation is one hop into a thread; what happens there is
+`ShardDirectory`. A lock on the identity file keeps two processes from serving one directory.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+from typing import Final, TypeVar
+
+import msgspec
+
+from objstore.model.errors import DriveUnavailable
+from objstore.model.instant import Clock, Instant
+from objstore.model.names import DriveId
+from objstore.storage.drive import DriveIdentity, DriveUsage, TrashReport
+from objstore.storage.format import Buffer, NewShard, ShardHeader, ShardId
+from objstore.storage.layout import IDENTITY_NAME, read_identity
+from objstore.storage.shard_directory import ShardDirectory
+from objstore.storage.system import SYSTEM, System
+
+__all__ = ["DriveSettings", "PosixDrive"]
+
+T = TypeVar("T")
+
+_THREADS_DEFAULT: Final = 8
+
+
+class DriveSettings(msgspec.Struct, frozen=True):
+    """What an operator may tune of a drive."""
+
+    threads: int = _THREADS_DEFAULT
+    """Operations at work at one time; more only help drives that answer many at once."""
+    reserve_bytes: int | None = None
+    """Room kept free; None takes the rule of `objstore.storage.headroom`. Too little, and a full
+    drive can no longer record deletes."""
+
+
+class PosixDrive:
+    """Serves one formatted directory. Open with `PosixDrive.open`, end with `close`."""
+
+    def __init__(
+        self,
+        identity: DriveIdentity,
+        shards: ShardDirectory,
+        *,
+        clock: Clock,
+        lock_fd: int,
+        threads: int,
+    ) -> None:
+        self._identity = identity
+        self._shards = shards
+        self._clock = clock
+        self._lock_fd = lock_fd
+        name = f"drive-{identity.drive_id}"
+        self._threads = ThreadPoolExecutor(max_workers=threads, thread_name_prefix=name)
+
+    @classmethod
+    def open(
+        cls,
+        directory: Path,
+        *,
+        cluster_id: str,
+        clock: Clock,
+        settings: DriveSettings,
+        system: System = SYSTEM,
+    ) -> PosixDrive:
+        """Take a formatted directory into service; blocks for a moment.
+
+        Raises `DriveUnavailable` when it has no identity, another cluster's, or another process
+        serves it.
+        """
+        directory = directory.absolute()
+        identity = read_identity(directory)
+        if identity is None:
+            raise DriveUnavailable("directory is not formatted as a drive", drive=str(directory))
+        if identity.cluster_id != cluster_id:
+            raise DriveUnavailable(
+                "drive belongs to another cluster",
+                drive=str(directory),
+                cluster=identity.cluster_id,
+            )
+        lock_fd = _lock(directory)
+        try:
+            shards = ShardDirectory(
+                directory, identity.drive_id, reserve_bytes=settings.reserve_bytes, system=system
+            )
+            shards.empty_work_directory()
+        except BaseException:
+            os.close(lock_fd)
+            raise
+        return cls(identity, shards, clock=clock, lock_fd=lock_fd, threads=settings.threads)
+
+    def close(self) -> None:
+        """Give the directory up. Work that hangs in a thread is left to itself."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
+        os.close(self._lock_fd)
+
+    @property
+    def drive_id(self) -> DriveId:
+        """The id that rings and extents name it by."""
+        return self._identity.drive_id
+
+    @property
+    def identity(self) -> DriveIdentity:
+        """Whose drive it is."""
+        return self._identity
+
+    async def ping(self) -> None:
+        """See `Drive.ping`."""
+        await self._run(self._shards.check_in_service)
+
+    async def usage(self) -> DriveUsage:
+        """See `Drive.usage`."""
+        return await self._run(self._shards.usage)
+
+    async def write(self, shards: Sequence[NewShard]) -> None:
+        """See `Drive.write`."""
+        await self._run(partial(self._shards.write, shards))
+
+    async def read(self, shard_id: ShardId, *, start: int, length: int) -> Buffer:
+        """See `Drive.read`."""
+        return await self._run(partial(self._shards.read, shard_id, start=start, length=length))
+
+    async def stat(self, shard_id: ShardId) -> ShardHeader:
+        """See `Drive.stat`."""
+        return await self._run(partial(self._shards.stat, shard_id))
+
+    async def verify(self, shard_id: ShardId) -> ShardHeader:
+        """See `Drive.verify`."""
+        return await self._run(partial(self._shards.verify, shard_id))
+
+    async def delete(self, shard_ids: Sequence[ShardId], *, at_once: bool = False) -> int:
+        """See `Drive.delete`."""
+        now = self._clock.now()
+        return await self._run(partial(self._shards.delete, shard_ids, at_once=at_once, now=now))
+
+    async def purge_trash(self, deleted_before: Instant) -> TrashReport:
+        """See `Drive.purge_trash`."""
+        return await self._run(partial(self._shards.purge_trash, deleted_before))
+
+    async def list_names(self, directory: int) -> tuple[str, ...]:
+        """See `Drive.list_names`."""
+        return await self._run(partial(self._shards.list_names, directory))
+
+    async def _run(self, work: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._threads, work)
+
+
+def _lock(directory: Path) -> int:
+    fd = os.open(directory / IDENTITY_NAME, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        os.close(fd)
+        raise DriveUnavailable(
+            "drive is served by another process", drive=str(directory)
+        ) from error
+    except OSError:
+        os.close(fd)
+        raise
+    return fd
