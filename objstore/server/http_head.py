@@ -1,0 +1,138 @@
+"""Response heads as bytes, and the few answers that the protocol gives by itself.
+
+Header names keep the spelling that the application chose (`ETag`): some S3 clients compare it case-sensitively. Values may come
+from users (metadata, overrides), so a head is checked as a whole for line breaks: one count instead of a pattern a value.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from email.utils import formatdate
+from http import HTTPStatus
+from typing import NamedTuple
+from xml.sax.saxutils import escape
+
+from objstore.model.errors import check
+
+__all__ = ["HeadDate", "RenderedHead", "render_error", "render_head"]
+
+_NAME = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_NAMES_CACHED_MAX = 1024
+_BODILESS = frozenset({204, 304})
+
+_lower_names: dict[bytes, bytes] = {}
+"""Valid header names as applications spell them, with their lower-case forms; bounded."""
+
+_STATUS_LINES = {
+    status: b"HTTP/1.1 %d %s\r\n"
+    % (
+        status,
+        HTTPStatus(status).phrase.encode() if status in HTTPStatus._value2member_map_ else b"",
+    )
+    for status in range(100, 600)
+}
+
+
+class HeadDate:
+    """The `Date` and `Server` lines, rendered once a second for all answers that bring none."""
+
+    __slots__ = ("date", "server")
+
+    def __init__(self) -> None:
+        self.server = b"Server: objstore\r\n"
+        self.date = b""
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Render the present time."""
+        self.date = b"Date: %s\r\n" % formatdate(usegmt=True).encode("ascii")
+
+
+class RenderedHead(NamedTuple):
+    """A head ready for the wire, and what it says about the body that follows."""
+
+    head: bytes
+    body_bytes: int | None
+    """How many bytes follow; None where chunks or the end of the connection tell."""
+    is_chunked: bool
+    is_last: bool
+    """Whether the application asked for the connection to be closed."""
+
+
+def render_head(
+    status: int,
+    headers: Iterable[tuple[bytes, bytes]],
+    date: HeadDate,
+    *,
+    is_head_request: bool,
+    keep_alive: bool,
+    may_chunk: bool,
+) -> RenderedHead:
+    """Return the head of an answer. Raises `InvariantError` for a header that would break the framing."""
+    lines = [_STATUS_LINES[status]]
+    content_length = -1
+    is_chunked = asked_to_close = has_date = has_server = False
+    for name, value in headers:
+        lower = _lower_names.get(name) or _check_name(name)
+        if lower == b"content-length":
+            content_length = int(value)
+        elif lower == b"transfer-encoding":
+            is_chunked = value.lower() == b"chunked"
+        elif lower == b"connection":
+            asked_to_close = b"close" in value.lower()
+            if not asked_to_close:
+                continue
+        elif lower == b"date":
+            has_date = True
+        elif lower == b"server":
+            has_server = True
+        lines.append(b"%b: %b\r\n" % (name, value))
+    if not has_date:
+        lines.append(date.date)
+    if not has_server:
+        lines.append(date.server)
+    if not is_head_request and status not in _BODILESS and content_length < 0 and not is_chunked:
+        is_chunked = may_chunk
+        keep_alive = keep_alive and may_chunk
+        if may_chunk:
+            lines.append(b"Transfer-Encoding: chunked\r\n")
+    if not (keep_alive or asked_to_close):
+        lines.append(b"Connection: close\r\n")
+    lines.append(b"\r\n")
+    head = b"".join(lines)
+    check(
+        head.count(b"\n") == len(lines) == head.count(b"\r") and b"\x00" not in head,
+        "a header value holds a line break or a NUL",
+    )
+    body_bytes = 0 if status in _BODILESS else content_length
+    return RenderedHead(
+        head, None if body_bytes < 0 else body_bytes, is_chunked, asked_to_close or not keep_alive
+    )
+
+
+def render_error(status: int, code: str, message: str, date: HeadDate) -> bytes:
+    """Return a whole S3 error answer that ends the connection; for requests that never became one."""
+    body = (
+        '<?xml version="1.0" encoding="UTF-8"?>\n'
+        f"<Error><Code>{escape(code)}</Code><Message>{escape(message)}</Message></Error>"
+    ).encode()
+    return b"".join(
+        (
+            _STATUS_LINES[status],
+            date.date,
+            date.server,
+            b"Content-Type: application/xml\r\nContent-Length: %d\r\nConnection: close\r\n\r\n"
+            % len(body),
+            body,
+        )
+    )
+
+
+def _check_name(name: bytes) -> bytes:
+    """Return the lower-case form of a valid name; remember it while there is room."""
+    check(_NAME.fullmatch(name), "a header name is not a token")
+    lower = name.lower()
+    if len(_lower_names) < _NAMES_CACHED_MAX:
+        _lower_names[name] = lower
+    return lower

@@ -1,0 +1,419 @@
+"""HTTP/1.1 on one connection: uvicorn's protocol on httptools, hardened for an object store.
+
+What it adds to its parent:
+- Malformed HTTP, heads beyond their bounds and too many connections are answered with S3 error documents.
+- A body that the application did not read is never taken for the next request: a short rest is read and dropped, anything
+  else ends the connection after a bounded linger, so that the client can still read the refusal (s3 rule 9.2).
+- Time limits: for the head as a whole (not for a single byte of it), between requests, and for a transfer that stands still.
+- Raw bytes above 0x7F in a request target arrive percent-encoded, which names the same key and is what clients sign.
+- `Transfer-Encoding` together with `Content-Length`, and a repeated `Content-Length`, are refused by the parser (rule 9.5).
+
+What it does not do: HTTP/2, WebSockets, or anything that depends on what the request asks for.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import socket
+from collections import deque
+from time import monotonic
+from typing import Any
+from urllib.parse import quote_from_bytes, unquote
+
+import httptools
+import structlog
+from uvicorn.config import Config
+from uvicorn.protocols.http.flow_control import FlowControl
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.utils import get_local_addr, get_remote_addr, is_ssl
+from uvicorn.server import ServerState
+
+from objstore.model.limits import KIB, MIB
+from objstore.server.http_exchange import BODY_BUFFER_BYTES, BodyEnd, Exchange
+from objstore.server.http_head import HeadDate, render_error
+from objstore.server.settings import ListenSettings
+
+__all__ = ["ConnectionLimits", "HttpProtocol"]
+
+HEAD_BYTES_MAX = 64 * KIB
+"""Bound of a request head in memory. The S3 limit (8 KiB, rule 1.6.6) is the application's, with S3's own answer."""
+TARGET_BYTES_MAX = 16 * KIB
+"""A key of 1,024 bytes, percent-encoded, plus a presigned query with a session token fits several times."""
+DRAIN_BYTES_MAX = 64 * KIB
+"""Rest of an unread body that is cheaper to read than a new connection."""
+LINGER_BYTES_MAX = 64 * MIB
+LINGER_S = 5.0
+REFUSALS_MAX = 64
+"""Connections beyond the limit that are told so at the same time; the next ones are just closed."""
+WRITE_HIGH_BYTES = 1 * MIB
+"""Answer bytes queued before the application has to wait: one block piece, so that reading and sending overlap."""
+
+_KEPT_IN_LINE = "".join(map(chr, range(0x80)))
+"""Whatever is ASCII is left to the parser, which refuses what may not stand in a request line."""
+
+
+_log = structlog.get_logger("objstore.http")
+
+
+class ConnectionLimits:
+    """What all connections of a listener share: their bounds, the rendered date and the time of the last sweep."""
+
+    __slots__ = ("connections_max", "date", "head_s", "idle_s", "now_s", "stall_s")
+
+    def __init__(self, settings: ListenSettings) -> None:
+        self.connections_max = settings.connections_max
+        self.idle_s = settings.idle_timeout_s
+        self.head_s = settings.head_timeout_s
+        self.stall_s = settings.stall_timeout_s
+        self.date = HeadDate()
+        self.now_s = monotonic()
+
+    def tick(self) -> float:
+        """Take the time for the coming second; deadlines are that exact."""
+        self.date.refresh()
+        self.now_s = monotonic()
+        return self.now_s
+
+
+class HttpProtocol(HttpToolsProtocol):
+    """One connection."""
+
+    cycle: Exchange  # type: ignore[assignment] - our exchange replaces uvicorn's
+    pipeline: deque[Exchange]  # type: ignore[assignment]
+
+    def __init__(
+        self,
+        config: Config,
+        server_state: ServerState,
+        app_state: dict[str, Any],
+        *,
+        limits: ConnectionLimits,
+    ) -> None:
+        super().__init__(config, server_state, app_state, asyncio.get_running_loop())
+        self.limits = limits
+        self._deadline_s = math.inf
+        self._moved_s = limits.now_s
+        self._moved_mark = 0
+        self._head_bytes = 0
+        self._fed_bytes = 0
+        self._is_in_head = True
+        self._is_in_message = False
+        self._line_is_open = True
+        self._is_lingering = False
+        self._linger_bytes = 0
+        self._is_deaf = False
+        self._unread_after: int | None = None
+
+    # --- connection ---------------------------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Take a connection, or answer 503 where there are too many."""
+        self.transport = transport
+        self.flow = FlowControl(transport)
+        transport.set_write_buffer_limits(high=WRITE_HIGH_BYTES)
+        surplus = len(self.connections) - self.limits.connections_max
+        self.connections.add(self)
+        if surplus >= 0:
+            self._refuse_connection(surplus)
+            return
+        self.server = get_local_addr(transport)
+        self.client = get_remote_addr(transport)
+        self.scheme = "https" if is_ssl(transport) else "http"
+        connected = transport.get_extra_info("socket")
+        if connected is not None and connected.family != socket.AF_UNIX:
+            connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._deadline_s = self.limits.now_s + self.limits.head_s
+
+    def _refuse_connection(self, surplus: int) -> None:
+        if surplus >= REFUSALS_MAX:
+            self.transport.abort()
+        else:
+            self._refuse(503, "SlowDown", "Please reduce your request rate: too many connections.")
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Tell everybody who waits that the client is gone."""
+        self.connections.discard(self)
+        if self.cycle is not None and not self.cycle.response_complete:
+            self.cycle.disconnect()
+        for waiting in self.pipeline:
+            waiting.disconnect()
+        self.pipeline.clear()
+        self.flow.resume_writing()
+        self._is_deaf = True
+        self.parser = None
+
+    def eof_received(self) -> None:
+        """Let the transport close: whoever has sent half a request and nothing more gets no answer."""
+
+    def expire(self, now_s: float) -> None:
+        """Enforce the time limits; called about once a second."""
+        if now_s > self._deadline_s:
+            if self.transport.is_closing():
+                self.transport.abort()
+            else:
+                self._close_now()
+            return
+        exchange = self.cycle
+        if exchange is None or exchange.response_complete:
+            return
+        is_sending = self.flow.write_paused
+        if not is_sending and not exchange.is_waiting_for_body:
+            self._moved_s = now_s
+            return
+        mark = self.transport.get_write_buffer_size() if is_sending else self._fed_bytes
+        if mark != self._moved_mark:
+            self._moved_mark = mark
+            self._moved_s = now_s
+        elif now_s - self._moved_s > self.limits.stall_s:
+            self._stall(exchange, is_sending=is_sending)
+
+    def _stall(self, exchange: Exchange, *, is_sending: bool) -> None:
+        if is_sending:
+            self.transport.abort()
+            return
+        self._moved_s = self.limits.now_s
+        exchange.keep_alive = False
+        exchange.end_body(BodyEnd.STALLED)
+
+    def shutdown(self) -> None:
+        """Close when idle; otherwise let the request in flight be the last one."""
+        if self.cycle is None or self.cycle.response_complete:
+            self._close_now()
+        else:
+            self.cycle.keep_alive = False
+
+    def resume_reading(self) -> None:
+        """Read from the socket again; called when the application asks for more of the body."""
+        if not self.pipeline or self._is_lingering:
+            self.flow.resume_reading()
+
+    # --- bytes in -----------------------------------------------------------------------------------------
+
+    def data_received(self, data: bytes) -> None:
+        """Parse what came; every fault of the peer ends in an S3 error document or in silence, never in an exception."""
+        if self._is_deaf:
+            self._drop(len(data))
+            return
+        self._fed_bytes += len(data)
+        if self._line_is_open and not data.isascii():
+            data = self._escape_target(data)
+        if not self._is_in_message:
+            self._is_in_message = True
+            self._deadline_s = self.limits.now_s + self.limits.head_s
+        if self._is_in_head:
+            self._head_bytes += len(data)
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserUpgrade:
+            self._end_after_this()
+        except httptools.HttpParserError as error:
+            self._malformed(error)
+            return
+        if self._is_in_head and self._is_in_message:
+            self._line_is_open = self._line_is_open and b"\n" not in data
+            if self._head_bytes > HEAD_BYTES_MAX:
+                self._refuse_head()
+
+    def on_message_begin(self) -> None:
+        """Begin a request."""
+        super().on_message_begin()
+        self._is_in_message = self._is_in_head = self._line_is_open = True
+
+    def on_url(self, url: bytes) -> None:
+        """Gather the target."""
+        self.url += url
+
+    def on_headers_complete(self) -> None:
+        """Hand the request to the application, or queue it behind the one that is being answered."""
+        self._line_is_open = self._is_in_head = False
+        self._deadline_s = math.inf
+        self._head_bytes = 0
+        parser = self.parser
+        version = parser.get_http_version()
+        method = parser.get_method().decode("ascii")
+        if version not in {"1.1", "1.0"} or method == "CONNECT":
+            raise _RefusedError(505 if method != "CONNECT" else 405)
+        scope: dict[str, Any] = self.scope  # type: ignore[assignment]
+        scope["method"] = method
+        scope["http_version"] = version
+        self._split_target(scope)
+        previous = self.cycle
+        exchange = Exchange(
+            self,
+            scope,
+            expects_continue=self.expect_100_continue and version != "1.0",
+            keep_alive=version != "1.0" and parser.should_keep_alive(),
+        )
+        self.cycle = exchange
+        if previous is None or previous.response_complete:
+            self._begin(exchange)
+        else:
+            self.flow.pause_reading()
+            self.pipeline.appendleft(exchange)
+
+    def _split_target(self, scope: dict[str, Any]) -> None:
+        """Cut the target into path and query without interpreting either (s3 rules 1.2.1 to 1.2.4)."""
+        raw_path, _, query = self.url.partition(b"?")
+        if not raw_path.startswith(b"/") and b"://" in raw_path:
+            slash = raw_path.find(b"/", raw_path.index(b"://") + 3)
+            raw_path = raw_path[slash:] if slash > 0 else b"/"
+        path = raw_path.decode("ascii")
+        scope["raw_path"] = raw_path
+        scope["path"] = unquote(path) if "%" in path else path
+        scope["query_string"] = query
+        if len(self.url) > TARGET_BYTES_MAX:
+            raise _RefusedError(414)
+
+    def _begin(self, exchange: Exchange) -> None:
+        task = self.loop.create_task(exchange.run(self.app))
+        self.tasks.add(task)
+        task.add_done_callback(self.tasks.discard)
+
+    def on_body(self, body: bytes) -> None:
+        """Hand on a piece of the body, or count it where nobody wants it."""
+        exchange = self.cycle
+        if self._unread_after is not None:
+            self._unread_after += len(body)
+            if self._unread_after > DRAIN_BYTES_MAX:
+                self._linger()
+            return
+        exchange.feed(body)
+        if exchange.body_bytes_buffered >= BODY_BUFFER_BYTES:
+            self.flow.pause_reading()
+
+    def on_message_complete(self) -> None:
+        """Note the end of the request."""
+        self._is_in_message = False
+        self._is_in_head = self._line_is_open = True
+        if self._unread_after is not None:
+            self._unread_after = None
+            self._rest()
+            return
+        self.cycle.complete_body()
+
+    def _escape_target(self, data: bytes) -> bytes:
+        """Percent-encode raw bytes above 0x7F in the request line."""
+        line, separator, rest = data.partition(b"\n")
+        if line.isascii():
+            return data
+        return quote_from_bytes(line, safe=_KEPT_IN_LINE).encode("ascii") + separator + rest
+
+    # --- answers out --------------------------------------------------------------------------------------
+
+    def may_keep_alive(self, exchange: Exchange) -> bool:
+        """Tell, when an answer begins, whether the connection can carry another request after it.
+
+        Not when the client still waits for `100 Continue` (it may send the body or not, and nobody could tell which
+        bytes come next), and not when a long body is left unread.
+        """
+        if exchange.body_complete:
+            return True
+        if exchange.expects_continue or exchange.body_end is not None:
+            return False
+        length = dict(exchange.scope["headers"]).get(b"content-length")
+        return length is not None and int(length) <= DRAIN_BYTES_MAX
+
+    def answer_complete(self, exchange: Exchange) -> None:
+        """Go on after a complete answer: next request, rest, or the end."""
+        self.server_state.total_requests += 1
+        if self.transport.is_closing():
+            return
+        if not exchange.keep_alive:
+            self._finish(is_body_read=exchange.body_complete)
+            return
+        self.flow.resume_reading()
+        if self.pipeline:
+            self._begin(self.pipeline.pop())
+        elif exchange.body_complete:
+            self._rest()
+        else:
+            self._unread_after = 0
+            self._deadline_s = self.limits.now_s + LINGER_S
+
+    def _rest(self) -> None:
+        """Wait for the next request."""
+        self._deadline_s = self.limits.now_s + self.limits.idle_s
+
+    def _finish(self, *, is_body_read: bool) -> None:
+        if is_body_read and not self._is_in_message:
+            self._close_now()
+        else:
+            self._linger()
+
+    def _linger(self) -> None:
+        """Send nothing more, read a bounded while, then close: closing at once would destroy the answer on its way."""
+        if self._is_lingering:
+            return
+        self._is_lingering = self._is_deaf = True
+        self._deadline_s = self.limits.now_s + LINGER_S
+        if self.transport.can_write_eof():
+            self.transport.write_eof()
+        self.flow.resume_reading()
+
+    def _drop(self, count: int) -> None:
+        self._linger_bytes += count
+        if self._linger_bytes > LINGER_BYTES_MAX:
+            self._close_now()
+
+    def _close_now(self) -> None:
+        """Close once what was written is sent, or at the latest after the stall limit."""
+        self._is_deaf = True
+        self._deadline_s = self.limits.now_s + self.limits.stall_s
+        if not self.transport.is_closing():
+            self.transport.close()
+
+    # --- faults of the peer ---------------------------------------------------------------------------------
+
+    def _end_after_this(self) -> None:
+        """Take no further request: the client asked for another protocol, which it does not get."""
+        self._is_deaf = True
+        if self.cycle is not None:
+            self.cycle.keep_alive = False
+
+    def _malformed(self, error: httptools.HttpParserError) -> None:
+        cause = error.__context__
+        if isinstance(cause, _RefusedError):
+            self._refuse_or_cut(*_REFUSALS[cause.status])
+        elif isinstance(error, httptools.HttpParserCallbackError):
+            _log.error("protocol_failed", exc_info=cause)
+            self._refuse_or_cut(
+                500, "InternalError", "We encountered an internal error. Please try again."
+            )
+        else:
+            self._refuse_or_cut(
+                400, "BadRequest", "An error occurred when parsing the HTTP request."
+            )
+
+    def _refuse_head(self) -> None:
+        text = "Your request header section exceeds the maximum allowed size."
+        self._refuse_or_cut(400, "RequestHeaderSectionTooLarge", text)
+
+    def _refuse_or_cut(self, status: int, code: str, message: str) -> None:
+        """Answer a fault by itself where no answer is under way; otherwise let that one be the last."""
+        exchange = self.cycle
+        if exchange is not None and not exchange.response_complete:
+            self._is_deaf = True
+            exchange.keep_alive = False
+            exchange.end_body(BodyEnd.BROKEN)
+            return
+        self._refuse(status, code, message)
+
+    def _refuse(self, status: int, code: str, message: str) -> None:
+        self.transport.write(render_error(status, code, message, self.limits.date))
+        self._linger()
+
+
+class _RefusedError(Exception):
+    """A request that parses and is refused all the same (raised through the parser)."""
+
+    def __init__(self, status: int) -> None:
+        super().__init__(status)
+        self.status = status
+
+
+_REFUSALS = {
+    405: (405, "MethodNotAllowed", "The specified method is not allowed against this resource."),
+    414: (414, "RequestURITooLong", "The request target is longer than this server accepts."),
+    505: (505, "HttpVersionNotSupported", "The HTTP version specified is not supported."),
+}
