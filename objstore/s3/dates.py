@@ -75,15 +75,17 @@ def _iso_day(days: int) -> str:
 # --- reading -----------------------------------------------------------------
 
 _TIME: Final = r"(?P<hour>\d\d):(?P<minute>\d\d):(?P<second>\d\d)"
+_GMT: Final = r"(?:GMT|UTC|[+-]0000)"
+_ZONE: Final = r"(?:Z|(?P<zone>[+-]\d\d:?\d\d))"
+_DATE_LENGTH_MAX: Final = 64
+"""No form is longer; the cache must not keep what a client made up."""
 _FORMS: Final = tuple(
     re.compile(form, re.ASCII | re.IGNORECASE)
     for form in (
         # RFC 1123: Sun, 06 Nov 1994 08:49:37 GMT
-        rf"(?:[a-z]{{3}}, )?(?P<day>\d\d?) (?P<month>[a-z]{{3}}) (?P<year>\d{{4}}) {_TIME} "
-        r"(?:GMT|UTC|[+-]0000)",
+        rf"(?:[a-z]{{3}}, )?(?P<day>\d\d?) (?P<month>[a-z]{{3}}) (?P<year>\d{{4}}) {_TIME} {_GMT}",
         # ISO 8601: 1994-11-06T08:49:37.123Z
-        rf"(?P<year>\d{{4}})-(?P<month>\d\d)-(?P<day>\d\d)T{_TIME}(?:\.\d{{1,9}})?"
-        r"(?:Z|(?P<zone>[+-]\d\d:?\d\d))",
+        rf"(?P<year>\d{{4}})-(?P<month>\d\d)-(?P<day>\d\d)T{_TIME}(?:\.\d{{1,9}})?{_ZONE}",
         # RFC 850: Sunday, 06-Nov-94 08:49:37 GMT
         rf"[a-z]{{6,9}}, (?P<day>\d\d)-(?P<month>[a-z]{{3}})-(?P<year>\d\d) {_TIME} GMT",
         # asctime: Sun Nov  6 08:49:37 1994
@@ -92,13 +94,17 @@ _FORMS: Final = tuple(
 )
 
 
-@lru_cache(maxsize=1024)
 def parse_http_date(text: str) -> int | None:
     """Return the seconds since the epoch that a date names, None if it cannot be read.
 
     RFC 1123, RFC 850 and asctime forms (RFC 9110 section 5.6.7) and ISO 8601; a fraction is cut
     off.
     """
+    return _parsed(text) if len(text) <= _DATE_LENGTH_MAX else None
+
+
+@lru_cache(maxsize=1024)
+def _parsed(text: str) -> int | None:
     stripped = text.strip()
     for form in _FORMS:
         match = form.fullmatch(stripped)
