@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
+from itertools import chain
 from types import MappingProxyType
 from typing import Final
 from urllib.parse import unquote_to_bytes
@@ -51,7 +52,7 @@ def parse_target(raw: RawRequest, base_domains: Sequence[str] = ()) -> S3Request
     path = raw.raw_path[1:]
     if bucket_of_host is None:
         bucket_bytes, slash, key_bytes = path.partition(b"/")
-        bucket = _decoded(bucket_bytes, path).decode()
+        bucket = _decoded(bucket_bytes, path).decode("utf-8")
         if not bucket and slash:
             raise InvalidBucketName(bucket_name="")
     else:
@@ -199,11 +200,16 @@ def parse_headers(pairs: Sequence[tuple[bytes, bytes]]) -> Headers:
     Raises `BadRequestError` for a second Host or Content-Length: two parties that each believe
     another one of them would disagree about what the request is.
     """
+    # One join, one decode and one split cost a third of decoding header by header. A NUL inside a
+    # header shows as a wrong number of pieces.
     try:
-        headers = {str(name, "latin-1"): str(value, "utf-8") for name, value in pairs}
+        pieces = b"\0".join(chain.from_iterable(pairs)).decode("utf-8").split("\0")
     except UnicodeDecodeError:
         return _headers_with_care(pairs)
-    return headers if len(headers) == len(pairs) else _headers_with_care(pairs)
+    headers = dict(zip(pieces[::2], pieces[1::2], strict=False))
+    if len(headers) == len(pairs) and len(pieces) == 2 * len(pairs):
+        return headers
+    return _headers_with_care(pairs)
 
 
 def _headers_with_care(pairs: Sequence[tuple[bytes, bytes]]) -> Headers:
