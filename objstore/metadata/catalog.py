@@ -43,9 +43,7 @@ class ListPage:
 class VersionsPage:
     """Rows shaped as `objstore.s3.outputs.VersionRow`."""
 
-    rows: Sequence[
-        tuple[bytes, int, str, int, str, str | None, str | None, str, str, bool, bool]
-    ]
+    rows: Sequence[tuple[bytes, int, str, int, str, str | None, str | None, str, str, bool, bool]]
     common_prefixes: Sequence[bytes]
     next_marker: tuple[bytes, VersionId | None] | None
 

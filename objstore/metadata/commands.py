@@ -43,10 +43,12 @@ __all__ = [
     "Done",
     "DropShard",
     "ForgetGarbage",
+    "Garbage",
     "MoveShards",
     "OpenShard",
     "PutPart",
     "PutVersion",
+    "RaiseFence",
     "ReopenShard",
     "SetTags",
     "SetVersioning",
@@ -173,11 +175,23 @@ class ForgetGarbage(Command, frozen=True, array_like=True, tag=True, kw_only=Tru
 
 
 class MoveShards(Command, frozen=True, array_like=True, tag=True, kw_only=True):
-    """Record where shards of an extent are after a repair. -> `Done`; an extent that is gone is no error."""
+    """Record where shards of an extent are after a repair. -> `Done`; an extent that is gone is no error.
 
+    The extent is that of a version of the key, or of a part if `upload_id` is given. `misplaced` replaces the extent's.
+    """
+
+    key: ObjectKey
+    version_id: VersionId | None
+    upload_id: UploadId | None
     data_id: DataId
     part: int
     misplaced: tuple[Misplaced, ...]
+
+
+class RaiseFence(Command, frozen=True, array_like=True, tag=True, kw_only=True):
+    """Refuse from now on all data whose id carries an older stamp (trap T9). Never goes back. -> `Done`."""
+
+    stamp: Instant
 
 
 class Done(msgspec.Struct, frozen=True, array_like=True, tag=True):

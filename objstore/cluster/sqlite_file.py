@@ -1,0 +1,91 @@
+"""Opening SQLite files the one safe way. Every SQLite file of the store is opened here and nowhere else.
+
+Rules (facts about SQLite, each of which has cost somebody data)
+    * Only the library bundled with APSW: two SQLite libraries in one process drop each other's POSIX locks.
+    * Versions before 3.51.3, except 3.44.6 and 3.50.7, can lose commits when a checkpoint meets a WAL reset; they are
+      refused.
+    * One connection per file writes and checkpoints; all others are `query_only` and never checkpoint.
+    * WAL with `synchronous=FULL`: a commit is visible to others, and answered, only after its fsync.
+    * No mmap: an I/O error would become a signal, and stray writes could reach the file.
+    * `busy_timeout` is 0 on the writer: somebody else writing the file is a bug that must not be waited for.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+from typing import Final
+
+import apsw
+
+from objstore.model.errors import InvariantError, UnknownFormat
+
+__all__ = ["check_library", "open_reader", "open_writer"]
+
+_FIXED_IN: Final = (3, 51, 3)
+_BACK_PORTS: Final = ((3, 44, 6), (3, 50, 7))
+PAGE_BYTES: Final = 8192
+READER_BUSY_MS: Final = 2_000
+"""Readers wait this long only while the WAL is being recovered or set up."""
+
+
+def check_library(version: str | None = None) -> None:
+    """Raise `InvariantError` unless the linked SQLite is free of the WAL-reset bug."""
+    text = apsw.sqlite_lib_version() if version is None else version
+    numbers = tuple(int(number) for number in text.split(".")[:3])
+    is_back_port = any(numbers[:2] == fixed[:2] and numbers >= fixed for fixed in _BACK_PORTS)
+    if numbers < _FIXED_IN and not is_back_port:
+        raise InvariantError("this SQLite can lose commits; install a newer apsw", version=text)
+
+
+def open_writer(
+    path: Path, *, application_id: int, cache_kib: int, vfs: str | None = None
+) -> apsw.Connection:
+    """Open, or create, the file for its one writer; raise `UnknownFormat` for somebody else's file."""
+    check_library()
+    flags = apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE
+    is_new = not path.exists()
+    connection = apsw.Connection(str(path), flags=flags, vfs=vfs)
+    connection.execute(
+        f"PRAGMA page_size={PAGE_BYTES};"
+        f"PRAGMA mmap_size=0; PRAGMA cache_size=-{cache_kib}; PRAGMA temp_store=MEMORY;"
+        "PRAGMA busy_timeout=0"
+    )
+    found = connection.pragma("application_id")
+    if found not in {0, application_id}:
+        connection.close()
+        raise UnknownFormat("the file belongs to another application", file=str(path))
+    connection.execute(
+        "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA wal_autocheckpoint=0;"
+        "PRAGMA foreign_keys=OFF; PRAGMA trusted_schema=OFF"
+    )
+    if found == 0:
+        connection.execute(f"PRAGMA application_id={application_id}")
+    if is_new:
+        path.chmod(stat.S_IRUSR | stat.S_IWUSR)
+        _sync_directory(path.parent)
+    return connection
+
+
+def open_reader(path: Path, *, cache_kib: int) -> apsw.Connection:
+    """Open the file for reading beside its writer, from any process of this machine.
+
+    The file is opened for writing all the same: a reader takes its place in the WAL's index, which is shared memory.
+    """
+    check_library()
+    connection = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READWRITE)
+    connection.execute(
+        f"PRAGMA busy_timeout={READER_BUSY_MS}; PRAGMA query_only=ON; PRAGMA wal_autocheckpoint=0;"
+        f"PRAGMA mmap_size=0; PRAGMA cache_size=-{cache_kib}; PRAGMA temp_store=MEMORY"
+    )
+    return connection
+
+
+def _sync_directory(directory: Path) -> None:
+    """Make the name of a new file durable."""
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,261 @@
+"""The writer of one catalogue file: a queue, a thread, a transaction for all that waits.
+
+    submit (event loop) -> queue -> writer thread: take all that waits, apply, COMMIT -> event loop: answer all
+
+Promises
+    * A command that comes alone is committed at once; commands that come during a commit share the next one, and its
+      one fsync. Answers go back to the event loop in one call for the whole batch.
+    * Nobody is answered before COMMIT has returned.
+    * The queue is bounded in number and bytes; beyond that `SlowDown` (trap T17).
+    * When SQLite reports an error of the drive, the outcome is unknown: everybody who waits, and everybody who comes
+      later, gets `DriveUnavailable`, `on_fatal` is called once, and the file is not touched again. Only a restart, with
+      WAL recovery, decides. A full drive is different: nothing of the batch happened, `StorageFull`, and the store goes on.
+    * The WAL is bounded: this thread checkpoints between batches, and truncates the WAL when it falls idle.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from queue import Empty, SimpleQueue
+from time import perf_counter
+from typing import Final, NamedTuple
+
+import apsw
+
+from objstore.metadata.catalog_file import open_catalog_writer
+from objstore.metadata.commands import Command, CommandResult, PutPart, PutVersion
+from objstore.metadata.stats import CatalogStats
+from objstore.metadata.transaction import Answer, Transactor
+from objstore.model.errors import DriveUnavailable, ObjstoreError, SlowDown, StorageFull
+from objstore.model.limits import MIB
+from objstore.model.names import PartitionId
+from objstore.model.objects import InlineBody
+
+__all__ = ["CatalogWriter"]
+
+BATCH_COMMANDS_MAX: Final = 512
+BATCH_BYTES_MAX: Final = 8 * MIB
+QUEUE_COMMANDS_MAX: Final = 8_192
+QUEUE_BYTES_MAX: Final = 64 * MIB
+COMMAND_BYTES: Final = 512
+"""What a command weighs in the queue without its inline bytes."""
+CHECKPOINT_BYTES: Final = 16 * MIB
+CHECKPOINT_STEP_BYTES: Final = 4 * MIB
+"""Growth after a checkpoint that readers held up, before the next attempt."""
+TRUNCATE_BYTES: Final = 256 * MIB
+IDLE_S: Final = 0.5
+
+
+class _Waiting(NamedTuple):
+    partition: PartitionId
+    command: Command
+    future: asyncio.Future[CommandResult]
+    weight_bytes: int
+
+
+class CatalogWriter:
+    """Owns the only writing connection of a catalogue file. Use from one event loop."""
+
+    def __init__(
+        self, path: Path, *, on_fatal: Callable[[Exception], None], vfs: str | None = None
+    ) -> None:
+        self.stats = CatalogStats()
+        self._path = path
+        self._on_fatal = on_fatal
+        self._connection = open_catalog_writer(path, vfs=vfs)
+        self._transactor = Transactor(self._connection, self.stats)
+        self._queue: SimpleQueue[_Waiting | None] = SimpleQueue()
+        self._queued_bytes = 0
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._failure: Exception | None = None
+        self._is_closing = False
+        self._wal_pages = 0
+        self._page_bytes: int = self._connection.pragma("page_size")
+        self._checkpoint_due_bytes = CHECKPOINT_BYTES
+        self._connection.set_wal_hook(self._on_wal)
+        self._thread = threading.Thread(
+            target=self._run, name=f"catalog-writer {path.parent.name}", daemon=True
+        )
+
+    def start(self) -> None:
+        """Begin to write; answers go to the running event loop."""
+        self._loop = asyncio.get_running_loop()
+        self._thread.start()
+
+    async def close(self) -> None:
+        """Commit what waits, truncate the WAL and close the file."""
+        self._is_closing = True
+        self._queue.put(None)
+        await asyncio.to_thread(self._thread.join)
+
+    def submit(self, partition: PartitionId, command: Command) -> asyncio.Future[CommandResult]:
+        """Queue a command; the future has its result, or the error that refuses it, once that is durable."""
+        if self._failure is not None or self._is_closing or self._loop is None:
+            raise DriveUnavailable("the catalogue is out of service", drive=str(self._path.parent))
+        weight = _weight(command)
+        stats = self.stats
+        if stats.queue_depth >= QUEUE_COMMANDS_MAX or self._queued_bytes + weight > QUEUE_BYTES_MAX:
+            stats.slow_downs += 1
+            raise SlowDown
+        future: asyncio.Future[CommandResult] = self._loop.create_future()
+        stats.queue_depth += 1
+        self._queued_bytes += weight
+        self._queue.put(_Waiting(partition, command, future, weight))
+        return future
+
+    # --- writer thread
+
+    def _run(self) -> None:
+        while True:
+            batch = self._take()
+            if batch is None:
+                break
+            answers = self._answer(batch)
+            self._send(batch, answers)
+            if self._failure is not None:
+                return
+            self._checkpoint_if_due()
+            if self._failure is not None:
+                return
+        self._truncate_wal()
+        self._connection.close()
+
+    def _take(self) -> list[_Waiting] | None:
+        """Return all that waits, within the bounds; None at the end."""
+        first = self._wait()
+        if first is None:
+            return None
+        batch = [first]
+        weight = first.weight_bytes
+        get = self._queue.get_nowait
+        while len(batch) < BATCH_COMMANDS_MAX and weight < BATCH_BYTES_MAX:
+            try:
+                waiting = get()
+            except Empty:
+                break
+            if waiting is None:
+                self._queue.put(None)
+                break
+            batch.append(waiting)
+            weight += waiting.weight_bytes
+        return batch
+
+    def _wait(self) -> _Waiting | None:
+        if self._wal_pages:
+            try:
+                return self._queue.get(timeout=IDLE_S)
+            except Empty:
+                self._truncate_wal()
+        return self._queue.get()
+
+    def _answer(self, batch: Sequence[_Waiting]) -> Sequence[Answer]:
+        try:
+            return self._transactor.run([(item.partition, item.command) for item in batch])
+        except apsw.FullError:
+            return self._after_full(batch)
+        except Exception as error:  # noqa: BLE001 - whatever it is, nobody may be answered "no"
+            return self._fail(batch, error)
+
+    def _after_full(self, batch: Sequence[_Waiting]) -> Sequence[Answer]:
+        """Nothing of the batch is in the file; the drive may have room again later."""
+        try:
+            self._transactor.abandon()
+        except apsw.Error as error:
+            return self._fail(batch, error)
+        return [StorageFull("the catalogue's drive is full") for _ in batch]
+
+    def _fail(self, batch: Sequence[_Waiting], error: Exception) -> Sequence[Answer]:
+        self._failure = error
+        drive = str(self._path.parent)
+        return [DriveUnavailable("the outcome is unknown", drive=drive) for _ in batch]
+
+    def _send(self, batch: Sequence[_Waiting], answers: Sequence[Answer]) -> None:
+        if self._loop is not None and not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._deliver, batch, answers)
+
+    def _on_wal(self, _connection: apsw.Connection, _database: str, pages_count: int) -> int:
+        self._wal_pages = pages_count
+        self.stats.wal_bytes = pages_count * self._page_bytes
+        return apsw.SQLITE_OK
+
+    def _checkpoint_if_due(self) -> None:
+        wal_bytes = self._wal_pages * self._page_bytes
+        if wal_bytes < CHECKPOINT_BYTES:
+            self._checkpoint_due_bytes = CHECKPOINT_BYTES
+        elif wal_bytes > TRUNCATE_BYTES:
+            self._truncate_wal()
+        elif wal_bytes >= self._checkpoint_due_bytes:
+            self._checkpoint(apsw.SQLITE_CHECKPOINT_PASSIVE)
+            self._checkpoint_due_bytes = wal_bytes + CHECKPOINT_STEP_BYTES
+
+    def _truncate_wal(self) -> None:
+        if self._checkpoint(apsw.SQLITE_CHECKPOINT_TRUNCATE):
+            self._wal_pages = 0
+            self.stats.wal_bytes = 0
+            self._checkpoint_due_bytes = CHECKPOINT_BYTES
+
+    def _checkpoint(self, mode: int) -> bool:
+        """Return whether it ran to its end; a reader in the way is no error, a failing drive is."""
+        started = perf_counter()
+        try:
+            self._connection.wal_checkpoint(mode=mode)
+        except apsw.BusyError:
+            return False
+        except apsw.FullError:
+            return False
+        except apsw.Error as error:
+            self._failure = error
+            self._send([], [])
+            return False
+        finally:
+            self.stats.checkpoints += 1
+            self.stats.checkpoint_s += perf_counter() - started
+        return True
+
+    # --- event loop
+
+    def _deliver(self, batch: Sequence[_Waiting], answers: Sequence[Answer]) -> None:
+        self.stats.queue_depth -= len(batch)
+        for waiting, answer in zip(batch, answers, strict=True):
+            self._queued_bytes -= waiting.weight_bytes
+            future = waiting.future
+            if future.done():
+                continue
+            if isinstance(answer, ObjstoreError):
+                self.stats.refused += 1
+                future.set_exception(answer)
+            else:
+                future.set_result(answer)
+        if self._failure is not None:
+            self._give_up(self._failure)
+
+    def _give_up(self, failure: Exception) -> None:
+        """Answer everybody who still waits, once, and tell the owner."""
+        on_fatal, self._on_fatal = self._on_fatal, _ignore
+        while True:
+            try:
+                waiting = self._queue.get_nowait()
+            except Empty:
+                break
+            if waiting is not None and not waiting.future.done():
+                waiting.future.set_exception(
+                    DriveUnavailable("the outcome is unknown", drive=str(self._path.parent))
+                )
+        on_fatal(failure)
+
+
+def _weight(command: Command) -> int:
+    if type(command) is PutVersion:
+        body = command.version.body
+    elif type(command) is PutPart:
+        body = command.part.body
+    else:
+        return COMMAND_BYTES
+    return COMMAND_BYTES + (len(body.data) if type(body) is InlineBody else 0)
+
+
+def _ignore(_failure: Exception) -> None:
+    """Stand in for `on_fatal` after its one call."""
