@@ -1,0 +1,76 @@
+# One door to everything. `make help` lists it. A fresh checkout needs git, make, Python 3.11 or later and a package index.
+
+PYTHON ?= python3
+BIN := .venv/bin
+DATA ?= ./data
+ARGS ?=
+SEED ?= 1
+TEST_ARGS ?= -n 2
+
+.DEFAULT_GOAL := help
+.PHONY: help run test setup check fmt lint format-check contracts types tidy gates unit build smoke bench sim conformance docs clients clean
+
+help: ## List the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+
+# The stamp holds the digest of its inputs: nothing is installed twice.
+.venv/.objstore-stamp: requirements/dev.lock pyproject.toml deploy/bootstrap.py
+	@$(PYTHON) -I deploy/bootstrap.py dev
+
+.venv-clients/.objstore-stamp: requirements/clients.lock deploy/bootstrap.py
+	@$(PYTHON) -I deploy/bootstrap.py clients
+
+setup: .venv/.objstore-stamp ## Make the environment in .venv/ from the lock file
+
+run: setup ## Serve S3 on http://127.0.0.1:9000 with data under ./data (ARGS="--address ...")
+	@exec $(BIN)/objstore-node serve $(DATA) $(ARGS)
+
+test: setup gates unit ## All gates and all tests
+
+check: ## What CI runs: gates, wheel, smoke run, tests
+	.ci/run
+
+gates: format-check lint contracts types tidy
+
+fmt: setup ## Format the code and fix what can be fixed
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix --quiet . || true
+
+format-check: setup
+	$(BIN)/ruff format --check --quiet .
+
+lint: setup ## Lint
+	$(BIN)/ruff check --quiet .
+
+contracts: setup ## Check that imports point down only
+	$(BIN)/lint-imports --no-cache > .contracts.log || { cat .contracts.log; exit 1; }
+
+types: setup ## Check types
+	$(BIN)/mypy
+
+tidy: setup ## Check the house style
+	$(BIN)/python -m pytest -q tests/tidy
+
+unit: setup clients
+	$(BIN)/python -m pytest $(TEST_ARGS) --ignore tests/tidy
+
+clients: .venv-clients/.objstore-stamp
+
+build: setup ## Build the wheel into dist/
+	rm -rf dist
+	$(BIN)/python -m build --wheel --no-isolation --outdir dist . > /dev/null
+
+smoke: build ## Install the wheel into an environment of its own and serve with it
+	$(BIN)/python deploy/smoke.py
+
+bench: setup ## Run the benchmarks
+	$(BIN)/python -m benchmarks $(ARGS)
+
+sim: setup ## Replay one simulated schedule (SEED=n)
+	$(BIN)/python -m pytest -q tests/sim --seed $(SEED)
+
+conformance: setup ## Run the public S3 suite (S3_TESTS=DIR)
+	$(BIN)/python tests/conformance/run_s3_tests.py $(S3_TESTS) $(ARGS)
+
+clean: ## Remove what was built; environments and data stay
+	rm -rf dist build .contracts.log .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .coverage
