@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from objstore.metadata.commands import Command, CommandResult, Garbage
+from objstore.model.instant import Instant
 from objstore.model.names import ObjectKey, UploadId, VersionId
 from objstore.model.objects import BucketRecord, ObjectVersion, Part, Upload, Usage, Versioning
 
@@ -133,4 +134,10 @@ class Catalog(Protocol):
 
     async def garbage(self, *, before_ms: int, limit: int) -> Sequence[tuple[int, Garbage]]:
         """Return (partition, entry) of the GC queue that is older than a time, oldest first."""
+        ...
+
+    async def forget_garbage(
+        self, partition: int, sequences: Sequence[int], now: Instant
+    ) -> None:
+        """Remove entries from the GC queue whose shards are deleted."""
         ...

@@ -79,6 +79,14 @@ class DataStore(Protocol):
         """Give the shards up: they were never referenced."""
         ...
 
+    async def delete(self, extent: Extent) -> None:
+        """Move the shards to the trash: nothing refers to them any more, but downloads may still run."""
+        ...
+
+    async def purge_trash(self, deleted_before: Instant) -> None:
+        """Remove for good what was deleted before a time."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class Ids:
