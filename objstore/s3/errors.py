@@ -108,8 +108,10 @@ _BAD_REQUESTS: Final[dict[type[ObjstoreError], tuple[str, str]]] = {
     ),
     model.InvalidPart: (
         "InvalidPart",
-        "One or more of the specified parts could not be found.  The part may not have been "
-        "uploaded, or the specified entity tag may not match the part's entity tag.",
+        (
+            "One or more of the specified parts could not be found.  The part may not have been "
+            "uploaded, or the specified entity tag may not match the part's entity tag."
+        ),
     ),
     model.InvalidPartOrder: (
         "InvalidPartOrder",
@@ -129,8 +131,10 @@ _BAD_REQUESTS: Final[dict[type[ObjstoreError], tuple[str, str]]] = {
     model.KeyTooLong: ("KeyTooLongError", "Your key is too long"),
     model.MalformedTrailer: (
         "MalformedTrailerError",
-        "The request contained trailing data that was not well-formed or did not conform to our "
-        "published schema.",
+        (
+            "The request contained trailing data that was not well-formed or did not conform to our "
+            "published schema."
+        ),
     ),
     model.MalformedXml: (
         "MalformedXML",
@@ -152,8 +156,10 @@ _BAD_REQUESTS: Final[dict[type[ObjstoreError], tuple[str, str]]] = {
     ),
     model.RequestTimeout: (
         "RequestTimeout",
-        "Your socket connection to the server was not read from or written to within the timeout "
-        "period. Idle connections will be closed.",
+        (
+            "Your socket connection to the server was not read from or written to within the timeout "
+            "period. Idle connections will be closed."
+        ),
     ),
     model.TooManyTags: ("BadRequest", "Tags cannot be more than the allowed number"),
     model.UnexpectedContent: ("UnexpectedContent", "This request does not support content"),
@@ -236,7 +242,7 @@ ERROR_CODES: Final[dict[type[ObjstoreError], S3ErrorCode]] = {
     model.DeleteMarkerNotAllowed: S3ErrorCode(
         "MethodNotAllowed", 405, "The specified method is not allowed against this resource."
     ),
-    model.NotEnoughDrives: _AWAY,
+    model.NotEnoughDrives: S3ErrorCode("NotEnoughDrives", 409, "Too few drives are left."),
     model.NotModified: S3ErrorCode("NotModified", 304, "Not Modified"),
     model.OperationAborted: S3ErrorCode(
         "OperationAborted",
