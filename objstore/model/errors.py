@@ -394,6 +394,10 @@ class Draining(Unavailable):
     """The server is going down and takes no new work."""
 
 
+class HistoryForgotten(Unavailable):
+    """A watch asks for changes that are no longer kept (`revision`); read the items again."""
+
+
 class ClientDisconnected(Unavailable):
     """The client went away; nobody reads the answer."""
 
