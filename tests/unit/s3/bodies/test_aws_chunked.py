@@ -2,8 +2,10 @@
 
 import hashlib
 import hmac
+import io
 
 import pytest
+from botocore.httpchecksum import AwsChunkedWrapper, Crc32Checksum
 
 from objstore.model.checksum import Checksum, ChecksumAlgorithm, ChecksumType
 from objstore.model.digests import digest_of, encode_digest
@@ -87,6 +89,19 @@ HELLO_CRC32 = Checksum(CRC32, ChecksumType.FULL_OBJECT, bytes.fromhex("3610a686"
 def test_boto3_over_tls(step):
     """The stream that boto3 sends by default over https (s3 rule 2.4.2)."""
     assert decode(BOTO3_TRAILER, step=step, trailer=CRC32) == (b"hello", HELLO_CRC32)
+
+
+@pytest.mark.parametrize("size", [0, 1, 1000, 1 << 20, (1 << 20) + 1, 3 << 20])
+def test_what_botocore_frames(size):
+    """The encoder that most uploads of the world go through (s3 rule 2.4.2)."""
+    body = bytes(range(256)) * (size // 256 + 1)
+    body = body[:size]
+    wrapped = AwsChunkedWrapper(
+        io.BytesIO(body), checksum_cls=Crc32Checksum, checksum_name="x-amz-checksum-crc32"
+    )
+    payload, checksum = decode(wrapped.read(), step=65536, trailer=CRC32)
+    assert payload == body
+    assert checksum.digest == digest_of(CRC32, body)
 
 
 @pytest.mark.parametrize(
