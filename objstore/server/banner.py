@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from objstore import __version__
 from objstore.server.addresses import Address, parse_address
 from objstore.server.keys import KeyOrigin, RootKeys
@@ -18,7 +20,14 @@ def endpoint_url(address: Address, *, is_tls: bool) -> str:
     return f"{'https' if is_tls else 'http'}://{Address(host, address.port)}"
 
 
-def banner(settings: Settings, address: Address, keys: RootKeys, *, ready_after_s: float) -> str:
+def banner(
+    settings: Settings,
+    address: Address,
+    keys: RootKeys,
+    *,
+    notices: Sequence[str] = (),
+    ready_after_s: float,
+) -> str:
     """Return the text to print at readiness; holds the secret key only where it was made just now or is public."""
     is_tls = settings.listen.tls_cert is not None
     endpoint = endpoint_url(address, is_tls=is_tls)
@@ -33,6 +42,7 @@ def banner(settings: Settings, address: Address, keys: RootKeys, *, ready_after_
         f"  Region        {settings.s3.region}",
         *_key_lines(keys),
     ]
+    lines += [f"  {notice}" for notice in notices]
     if settings.dev:
         lines += [
             "",

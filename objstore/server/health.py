@@ -41,11 +41,16 @@ class NodeState(Enum):
 class Readiness:
     """The answer to "may I send requests here?", kept by the node and changed only forwards."""
 
-    __slots__ = ("_checks", "state")
+    __slots__ = ("_checks", "_on_drain", "state")
 
     def __init__(self) -> None:
         self.state = NodeState.STARTING
         self._checks: dict[str, Callable[[], str]] = {}
+        self._on_drain: list[Callable[[], None]] = []
+
+    def on_drain(self, callback: Callable[[], None]) -> None:
+        """Call back, once, when draining begins."""
+        self._on_drain.append(callback)
 
     def add_check(self, name: str, problem: Callable[[], str]) -> None:
         """Add a quick check that returns what is wrong, or an empty text; called for each question."""
@@ -57,8 +62,12 @@ class Readiness:
             self.state = NodeState.READY
 
     def begin_drain(self) -> None:
-        """Say that no new work is taken any more."""
+        """Say that no new work is taken any more; later calls change nothing."""
+        if self.state is NodeState.DRAINING:
+            return
         self.state = NodeState.DRAINING
+        for callback in self._on_drain:
+            callback()
 
     def problems(self) -> dict[str, str]:
         """Return what stands against being ready, by name of check."""
@@ -94,7 +103,10 @@ def health_app(
             content, headers={"Content-Type": content_type, "Cache-Control": "no-store"}
         )
 
-    router = Router(redirect_slashes=False, default=Response(_NO_SUCH_PATH, status_code=404, media_type="application/xml"))
+    router = Router(
+        redirect_slashes=False,
+        default=Response(_NO_SUCH_PATH, status_code=404, media_type="application/xml"),
+    )
     router.add_route("/_/health/live", live, methods=["GET"])
     router.add_route("/_/health/ready", ready, methods=["GET"])
     router.add_route("/_/health/cluster", show_cluster, methods=["GET"])

@@ -6,7 +6,8 @@ Promises:
 - `100 Continue` is sent at the first `receive()` and only then, so that every refusal that needs no body comes before
   the body (s3 rule 1.6.1).
 - Bodies of answers may be `bytes`, `bytearray` or `memoryview` and are not copied before the transport.
-- An answer that ends before its announced length cuts the connection: a client sees a short read, never a short success.
+- An answer that ends before its announced length cuts the connection: a client sees a short read, never a short
+  success.
 """
 
 from __future__ import annotations
@@ -242,7 +243,7 @@ class Exchange:
         )
         self._head = rendered.head
         self._is_chunked = rendered.is_chunked
-        self._body_left = 0 if is_head_request else rendered.body_bytes
+        self._body_left = rendered.body_bytes
         self.keep_alive = not rendered.is_last
 
     def _write(self, body: bytes | bytearray | memoryview, *, more: bool) -> None:

@@ -1,7 +1,8 @@
 """Response heads as bytes, and the few answers that the protocol gives by itself.
 
-Header names keep the spelling that the application chose (`ETag`): some S3 clients compare it case-sensitively. Values may come
-from users (metadata, overrides), so a head is checked as a whole for line breaks: one count instead of a pattern a value.
+Header names keep the spelling that the application chose (`ETag`): some S3 clients compare it case-sensitively. Values
+may come from users (metadata, overrides), so a head is checked as a whole for line breaks: one count instead of a
+pattern for each value.
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ __all__ = ["HeadDate", "RenderedHead", "render_error", "render_head"]
 _NAME = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _NAMES_CACHED_MAX = 1024
 _BODILESS = frozenset({204, 304})
+_MARKED = frozenset({b"connection", b"content-length", b"date", b"server", b"transfer-encoding"})
+"""Names whose values matter to the framing, or that are added where they are missing."""
 
 _lower_names: dict[bytes, bytes] = {}
 """Valid header names as applications spell them, with their lower-case forms; bounded."""
@@ -71,33 +74,25 @@ def render_head(
 ) -> RenderedHead:
     """Return the head of an answer. Raises `InvariantError` for a header that would break the framing."""
     lines = [_STATUS_LINES[status]]
-    content_length = -1
-    is_chunked = asked_to_close = has_date = has_server = False
+    marked: dict[bytes, bytes] = {}
     for name, value in headers:
         lower = _lower_names.get(name) or _check_name(name)
-        if lower == b"content-length":
-            content_length = int(value)
-        elif lower == b"transfer-encoding":
-            is_chunked = value.lower() == b"chunked"
-        elif lower == b"connection":
-            asked_to_close = b"close" in value.lower()
-            if not asked_to_close:
-                continue
-        elif lower == b"date":
-            has_date = True
-        elif lower == b"server":
-            has_server = True
+        if lower in _MARKED:
+            marked[lower] = value
         lines.append(b"%b: %b\r\n" % (name, value))
-    if not has_date:
+    if b"date" not in marked:
         lines.append(date.date)
-    if not has_server:
+    if b"server" not in marked:
         lines.append(date.server)
-    if not is_head_request and status not in _BODILESS and content_length < 0 and not is_chunked:
+    is_chunked = marked.get(b"transfer-encoding", b"").lower() == b"chunked"
+    body_bytes = _announced(status, marked, is_head_request=is_head_request)
+    if body_bytes is None and not is_chunked:
         is_chunked = may_chunk
         keep_alive = keep_alive and may_chunk
         if may_chunk:
             lines.append(b"Transfer-Encoding: chunked\r\n")
-    if not (keep_alive or asked_to_close):
+    asked_to_close = b"close" in marked.get(b"connection", b"").lower()
+    if not keep_alive and not asked_to_close:
         lines.append(b"Connection: close\r\n")
     lines.append(b"\r\n")
     head = b"".join(lines)
@@ -105,10 +100,15 @@ def render_head(
         head.count(b"\n") == len(lines) == head.count(b"\r") and b"\x00" not in head,
         "a header value holds a line break or a NUL",
     )
-    body_bytes = 0 if status in _BODILESS else content_length
-    return RenderedHead(
-        head, None if body_bytes < 0 else body_bytes, is_chunked, asked_to_close or not keep_alive
-    )
+    return RenderedHead(head, body_bytes, is_chunked, asked_to_close or not keep_alive)
+
+
+def _announced(status: int, marked: dict[bytes, bytes], *, is_head_request: bool) -> int | None:
+    """Return how many body bytes follow the head; None where the head does not tell."""
+    if is_head_request or status in _BODILESS:
+        return 0
+    length = marked.get(b"content-length")
+    return None if length is None else int(length)
 
 
 def render_error(status: int, code: str, message: str, date: HeadDate) -> bytes:

@@ -2,11 +2,13 @@
 
 What it adds to its parent:
 - Malformed HTTP, heads beyond their bounds and too many connections are answered with S3 error documents.
-- A body that the application did not read is never taken for the next request: a short rest is read and dropped, anything
-  else ends the connection after a bounded linger, so that the client can still read the refusal (s3 rule 9.2).
-- Time limits: for the head as a whole (not for a single byte of it), between requests, and for a transfer that stands still.
+- A body that the application did not read is never taken for the next request: a short rest is read and dropped,
+  anything else ends the connection after a bounded linger, so that the client can still read the refusal (s3 rule 9.2).
+- Time limits: for the head as a whole (not for a single byte of it), between requests, and for a transfer that stands
+  still.
 - Raw bytes above 0x7F in a request target arrive percent-encoded, which names the same key and is what clients sign.
-- `Transfer-Encoding` together with `Content-Length`, and a repeated `Content-Length`, are refused by the parser (rule 9.5).
+- `Transfer-Encoding` together with `Content-Length`, and a repeated `Content-Length`, are refused by the parser (s3
+  rule 9.5).
 
 What it does not do: HTTP/2, WebSockets, or anything that depends on what the request asks for.
 """
@@ -79,7 +81,8 @@ class ConnectionLimits:
 class HttpProtocol(HttpToolsProtocol):
     """One connection."""
 
-    cycle: Exchange  # type: ignore[assignment] - our exchange replaces uvicorn's
+    # Our exchange takes the place of uvicorn's; transport and cycle are missing before the first connection and request.
+    cycle: Exchange | None  # type: ignore[assignment]
     pipeline: deque[Exchange]  # type: ignore[assignment]
 
     def __init__(
@@ -131,7 +134,7 @@ class HttpProtocol(HttpToolsProtocol):
         else:
             self._refuse(503, "SlowDown", "Please reduce your request rate: too many connections.")
 
-    def connection_lost(self, exc: Exception | None) -> None:
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - the signature of asyncio
         """Tell everybody who waits that the client is gone."""
         self.connections.discard(self)
         if self.cycle is not None and not self.cycle.response_complete:
@@ -141,7 +144,7 @@ class HttpProtocol(HttpToolsProtocol):
         self.pipeline.clear()
         self.flow.resume_writing()
         self._is_deaf = True
-        self.parser = None
+        self.parser = None  # type: ignore[assignment]  # breaks the cycle of references between parser and protocol
 
     def eof_received(self) -> None:
         """Let the transport close: whoever has sent half a request and nothing more gets no answer."""
@@ -191,7 +194,7 @@ class HttpProtocol(HttpToolsProtocol):
     # --- bytes in -----------------------------------------------------------------------------------------
 
     def data_received(self, data: bytes) -> None:
-        """Parse what came; every fault of the peer ends in an S3 error document or in silence, never in an exception."""
+        """Parse what came; a fault of the peer ends in an S3 error document or in silence, never in an exception."""
         if self._is_deaf:
             self._drop(len(data))
             return
@@ -273,6 +276,8 @@ class HttpProtocol(HttpToolsProtocol):
     def on_body(self, body: bytes) -> None:
         """Hand on a piece of the body, or count it where nobody wants it."""
         exchange = self.cycle
+        if exchange is None:
+            return
         if self._unread_after is not None:
             self._unread_after += len(body)
             if self._unread_after > DRAIN_BYTES_MAX:
@@ -289,8 +294,8 @@ class HttpProtocol(HttpToolsProtocol):
         if self._unread_after is not None:
             self._unread_after = None
             self._rest()
-            return
-        self.cycle.complete_body()
+        elif self.cycle is not None:
+            self.cycle.complete_body()
 
     def _escape_target(self, data: bytes) -> bytes:
         """Percent-encode raw bytes above 0x7F in the request line."""

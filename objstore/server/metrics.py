@@ -1,7 +1,7 @@
 """Counters of a node, and their exposition for Prometheus.
 
-Observing happens on the hot path, so it is a few additions on plain Python numbers (well under 3 microseconds). The families
-that Prometheus reads are built only when somebody asks, through a collector of `prometheus_client`.
+Observing happens on the hot path, so it is a few additions on plain Python numbers (well under 3 microseconds). The
+families that Prometheus reads are built only when somebody asks, through a collector of `prometheus_client`.
 
 Names, labels and units are a contract with dashboards: docs/metrics.md lists them all.
 """
@@ -23,8 +23,37 @@ if TYPE_CHECKING:
 
 __all__ = ["Histogram", "Metrics"]
 
-SECONDS_BOUNDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 60.0)
-FLUSH_BOUNDS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1.0, 5.0)
+SECONDS_BOUNDS = (
+    0.001,
+    0.0025,
+    0.005,
+    0.01,
+    0.025,
+    0.05,
+    0.1,
+    0.25,
+    0.5,
+    1.0,
+    2.5,
+    5.0,
+    10.0,
+    60.0,
+)
+FLUSH_BOUNDS = (
+    0.0001,
+    0.00025,
+    0.0005,
+    0.001,
+    0.0025,
+    0.005,
+    0.01,
+    0.025,
+    0.05,
+    0.1,
+    0.5,
+    1.0,
+    5.0,
+)
 BATCH_BOUNDS = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0)
 
 _LAG_SAMPLE_S = 0.5
@@ -110,7 +139,7 @@ class Metrics:
         """Return the text for Prometheus and its content type."""
         from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest  # noqa: PLC0415 - 80 ms
 
-        return generate_latest(self), CONTENT_TYPE_LATEST  # type: ignore[arg-type]  # it only calls collect()
+        return generate_latest(self), CONTENT_TYPE_LATEST
 
     def collect(self) -> Iterator[Metric]:
         """Yield all families; what `prometheus_client` calls."""
@@ -145,8 +174,16 @@ class Metrics:
         from prometheus_client.core import HistogramMetricFamily  # noqa: PLC0415
 
         for name, meaning, histogram in (
-            ("objstore_commit_batch_commands", "Commands that shared one commit.", self.commit_batch),
-            ("objstore_commit_seconds", "Time of one durable commit of metadata.", self.commit_seconds),
+            (
+                "objstore_commit_batch_commands",
+                "Commands that shared one commit.",
+                self.commit_batch,
+            ),
+            (
+                "objstore_commit_seconds",
+                "Time of one durable commit of metadata.",
+                self.commit_seconds,
+            ),
             ("objstore_flush_seconds", "Time of one fsync of data.", self.flush_seconds),
             ("objstore_loop_lag_seconds", "How late the event loop was.", self.loop_lag),
         ):
@@ -159,7 +196,9 @@ class Metrics:
             yield GaugeMetricFamily(name, meaning, read())
         yield GaugeMetricFamily("process_open_fds", "Open files of the process.", _open_files())
         yield GaugeMetricFamily(
-            "process_resident_memory_bytes", "Memory of the process that is in RAM.", _resident_bytes()
+            "process_resident_memory_bytes",
+            "Memory of the process that is in RAM.",
+            _resident_bytes(),
         )
         yield InfoMetricFamily("objstore_build", "Versions of what runs.", value=versions())
 

@@ -66,6 +66,11 @@ class ServedNode(Protocol):
         """The root pair, for the banner."""
         ...
 
+    @property
+    def notices(self) -> tuple[str, ...]:
+        """Facts that the person at the terminal should know, for the banner."""
+        ...
+
 
 OpenNode = Callable[[Settings], AbstractAsyncContextManager[ServedNode]]
 """Opens a node and makes everything true that readiness promises; closes it on exit."""
@@ -108,10 +113,13 @@ async def _serve(
                 watch = sweeper.create_task(listener.sweep())
                 gc.collect()
                 gc.freeze()
-                ready_after_s = time.monotonic() - begun_s
                 announce(
                     banner(
-                        settings, Address(host, port), node.root_keys, ready_after_s=ready_after_s
+                        settings,
+                        Address(host, port),
+                        node.root_keys,
+                        notices=node.notices,
+                        ready_after_s=time.monotonic() - begun_s,
                     )
                 )
                 await stop.wait()

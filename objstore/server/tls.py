@@ -58,7 +58,7 @@ def _explain(error: ssl.SSLError, cert: Path, key: Path) -> str:
     match error.reason:
         case "KEY_VALUES_MISMATCH":
             return f"{key} is not the private key of the certificate in {cert}"
-        case "NO_START_LINE" | "PEM_LIB" | None:
+        case "NO_START_LINE" | "PEM_LIB":
             return f"{cert} or {key} is not in PEM form"
         case _:
             reason = str(error.reason).lower().replace("_", " ")
