@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from objstore.metadata.commands import Command, CommandResult, Garbage
-from objstore.model.instant import Instant
-from objstore.model.names import ObjectKey, UploadId, VersionId
+from objstore.metadata.records import RepairItem
+from objstore.model.names import ObjectKey, PartitionId, UploadId, VersionId
 from objstore.model.objects import BucketRecord, ObjectVersion, Part, Upload, Usage, Versioning
 
 __all__ = ["Catalog", "ListPage", "UploadsPage", "VersionState", "VersionsPage"]
@@ -132,12 +132,20 @@ class Catalog(Protocol):
         """Return exact counters."""
         ...
 
-    async def garbage(self, *, before_ms: int, limit: int) -> Sequence[tuple[int, Garbage]]:
+    async def submit_to(self, partition: PartitionId, command: Command) -> CommandResult:
+        """Propose a command of the background work to one partition."""
+        ...
+
+    async def garbage(self, *, before_ms: int, limit: int) -> Sequence[tuple[PartitionId, Garbage]]:
         """Return (partition, entry) of the GC queue that is older than a time, oldest first."""
         ...
 
+    async def repairs(self, *, limit: int) -> Sequence[tuple[PartitionId, RepairItem]]:
+        """Return (partition, entry) of the repair queue, oldest first."""
+        ...
+
     async def forget_garbage(
-        self, partition: int, sequences: Sequence[int], now: Instant
+        self, partition: PartitionId, sequences: Sequence[int], at: Instant
     ) -> None:
-        """Remove entries from the GC queue whose shards are deleted."""
+        """Take entries out of a partition's GC queue: their shards are in the trash."""
         ...
