@@ -46,7 +46,7 @@ def next_rows(
     `kept` has the old home of every slot, None where it is gone or never was; a kept home stays in
     its slot.
     """
-    table = _Table(kept, domains)
+    table = _Table(kept, domains, shares.high)
     _level_out(table, shares.high)
     _level_out(table, shares.low)
     return [_align(old, row) for old, row in zip(kept, table.rows, strict=True)]
@@ -55,27 +55,36 @@ def next_rows(
 class _Table:
     """A table under change: always within the caps, not always balanced."""
 
-    def __init__(self, kept: Sequence[Sequence[int | None]], domains: Domains) -> None:
+    def __init__(
+        self, kept: Sequence[Sequence[int | None]], domains: Domains, highs: Sequence[int]
+    ) -> None:
         self.domains = domains
         self.hole = len(domains.node_of)
         self.drives = domains.drives
         self.loads: dict[int, int] = dict.fromkeys((*domains.drives, self.hole), 0)
-        self.old = [frozenset(drive for drive in row if drive is not None) for row in kept]
+        self.old = [dict.fromkeys(drive for drive in row if drive is not None) for row in kept]
         self.partitions_of: dict[int, dict[int, None]] = {drive: {} for drive in self.loads}
         self.in_node = [[0] * domains.nodes_count for _ in kept]
         self.in_zone = [[0] * domains.zones_count for _ in kept]
         self.rows: list[list[int]] = [[] for _ in kept]
+        crowding = [-high for high in highs]
+        for row in self.old:
+            for drive in row:
+                crowding[drive] += 1
         for partition in sorted(range(len(kept)), key=_mixed):
-            self._keep(partition, kept[partition])
+            self._keep(partition, len(kept[partition]), crowding)
 
-    def _keep(self, partition: int, old: Sequence[int | None]) -> None:
-        """Take over as much of an old row as the caps allow; the rest are holes."""
-        for drive in old:
-            if drive is not None and self._has_room(partition, drive):
-                self.rows[partition].append(drive)
+    def _keep(self, partition: int, width: int, crowding: list[int]) -> None:
+        """Take over as much of an old row as the caps allow, from crowded drives last."""
+        row = self.rows[partition]
+        for drive in sorted(self.old[partition], key=crowding.__getitem__):
+            if self._has_room(partition, drive):
+                row.append(drive)
                 self._count(partition, drive, 1)
-        for _ in range(len(old) - len(self.rows[partition])):
-            self.rows[partition].append(self.hole)
+            else:
+                crowding[drive] -= 1
+        for _ in range(width - len(row)):
+            row.append(self.hole)
             self._count(partition, self.hole, 1)
 
     def _has_room(self, partition: int, drive: int) -> bool:
@@ -168,7 +177,9 @@ def _follow_path(
     """Move along a cheapest path and return its cost, or `cost_enough` where it is cheaper."""
     banned: set[Step] = set()
     while True:
-        path, cost = _Search(table, spare, room, banned).run(cost_enough)
+        path, cost = _Search(table, spare, room, banned).run(cost_enough, cost_enough)
+        if not path:
+            path, cost = _Search(table, spare, room, banned).run(cost_enough, _COST_UNKNOWN - 1)
         check(path, "no path leads to balance")
         clash = _apply(table, path)
         if clash is None:
@@ -200,13 +211,15 @@ class _Search:
         self.steps: dict[int, Step] = {}
         self.queue = deque(spare)
 
-    def run(self, cost_enough: int) -> tuple[list[Step], int]:
-        """Return a path and its cost, the first one found that is cheap enough; no path where none
-        exists.
+    def run(self, cost_enough: int, cost_max: int) -> tuple[list[Step], int]:
+        """Return a path and its cost: the first that is cheap enough, else the cheapest, else none.
+
+        No label above `cost_max` is followed. A cheapest path may climb above its own cost and come
+        down again, so a bounded search that finds nothing proves nothing; it is the quick try.
         """
         while self.queue:
             giver = self.queue.popleft()
-            found = self._extend(giver, cost_enough)
+            found = self._extend(giver, cost_enough, cost_max)
             if found is not None:
                 return self._path_to(found), self.costs[found]
         reached = min(self.room, key=self.costs.__getitem__)
@@ -214,15 +227,16 @@ class _Search:
             return [], _COST_UNKNOWN
         return self._path_to(reached), self.costs[reached]
 
-    def _extend(self, giver: int, cost_enough: int) -> int | None:
+    def _extend(self, giver: int, cost_enough: int, cost_max: int) -> int | None:
         """Label everything one step from a giver; return a taker that is reached cheaply enough."""
         table, costs = self.table, self.costs
         for partition in table.partitions_of[giver]:
-            dearest = costs[giver] - table.cost(partition, giver) + 1
-            for taker in table.drives:
-                if costs[taker] < dearest:
+            old = table.old[partition]
+            base = costs[giver] - table.cost(partition, giver)
+            for taker in table.drives if base < cost_max else old:
+                if costs[taker] <= base:
                     continue
-                cost = dearest - 1 + table.cost(partition, taker)
+                cost = base if taker in old else base + 1
                 if cost >= costs[taker] or not table.allows(partition, giver, taker):
                     continue
                 if (partition, giver, taker) in self.banned:
