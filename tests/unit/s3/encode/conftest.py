@@ -3,6 +3,7 @@
 import botocore.parsers
 import botocore.session
 import pytest
+from botocore.awsrequest import HeadersDict
 
 from objstore.s3.encode import ENCODERS
 from objstore.s3.request import Query, RawRequest, S3Request
@@ -31,7 +32,7 @@ def _seen_by_client(service_model, encode):
 
     def see(operation, output):
         reply = encode(operation, output)
-        headers = {name.decode(): value.decode() for name, value in reply.headers}
+        headers = HeadersDict({name.decode(): value.decode() for name, value in reply.headers})
         response = {"status_code": reply.status, "headers": headers, "body": reply.body}
         shape = service_model.operation_model(operation).output_shape
         parsed = parser.parse(response, shape)
