@@ -143,9 +143,3 @@ class Catalog(Protocol):
     async def repairs(self, *, limit: int) -> Sequence[tuple[PartitionId, RepairItem]]:
         """Return (partition, entry) of the repair queue, oldest first."""
         ...
-
-    async def forget_garbage(
-        self, partition: PartitionId, sequences: Sequence[int], at: Instant
-    ) -> None:
-        """Take entries out of a partition's GC queue: their shards are in the trash."""
-        ...

@@ -16,7 +16,7 @@ from typing import Any, Final
 import xxhash
 
 from objstore.metadata.catalog import ListPage, UploadsPage, VersionsPage, VersionState
-from objstore.metadata.commands import Command, CommandResult, ForgetGarbage, Garbage
+from objstore.metadata.commands import Command, CommandResult, Garbage
 from objstore.metadata.listing import Page, Position, Row, Steps, start_after, walk
 from objstore.metadata.log_driver import CatalogWriter
 from objstore.metadata.partitioning import partition_of, partitions_of
@@ -25,7 +25,7 @@ from objstore.metadata.records import UPLOAD_CODEC, RepairItem
 from objstore.metadata.stats import CatalogStats
 from objstore.model.errors import InvalidPart, NoSuchBucket, NoSuchUpload, ObjstoreError
 from objstore.model.instant import Instant
-from objstore.model.names import BucketId, ObjectKey, OpId, PartitionId, UploadId, VersionId
+from objstore.model.names import ObjectKey, OpId, PartitionId, UploadId, VersionId
 from objstore.model.objects import BucketRecord, Part, Upload, Usage, Versioning
 
 __all__ = ["CatalogStore", "SqlCatalog"]
@@ -252,19 +252,6 @@ class SqlCatalog:
                 found += [(partition, entry) for entry in entries]
         found.sort(key=lambda item: (item[1].since, item[0], item[1].sequence))
         return found[:limit]
-
-    async def forget_garbage(
-        self, partition: PartitionId, sequences: Sequence[int], at: Instant
-    ) -> None:
-        """See `Catalog`."""
-        named = b"".join(number.to_bytes(8, "big") for number in (partition, at, *sequences))
-        command = ForgetGarbage(
-            op_id=OpId(xxhash.xxh3_128_digest(named)),
-            at=at,
-            bucket_id=BucketId(b""),
-            sequences=tuple(sequences),
-        )
-        await self.submit_to(partition, command)
 
     async def repairs(self, *, limit: int) -> Sequence[tuple[PartitionId, RepairItem]]:
         """Return (partition, entry) of the repair queue, oldest first."""
