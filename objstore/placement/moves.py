@@ -148,17 +148,18 @@ def _level_out(table: _Table, bounds: Sequence[int]) -> None:
 
 
 def _step_directly(table: _Table, spare: dict[int, int], room: dict[int, int]) -> bool:
-    """Make all the single steps there are; count spare and room down; tell whether there was one."""
+    """Make all the single steps there are; count room down; tell whether there was one."""
     is_moved = False
-    for giver in spare:
+    for giver, surplus in spare.items():
+        left = surplus
         for partition in sorted(table.partitions_of[giver], key=_mixed):
-            while spare[giver] and giver in table.rows[partition]:
+            while left and giver in table.rows[partition]:
                 taker = _most_room(table, partition, giver, room)
                 if taker is None:
                     break
                 table.move(partition, giver, taker)
                 is_moved = True
-                spare[giver] -= 1
+                left -= 1
                 room[taker] -= 1
     return is_moved
 
