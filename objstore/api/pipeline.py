@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import base64
 import dataclasses
-from collections.abc import Awaitable, Callable, MutableMapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, MutableMapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -24,6 +24,7 @@ from objstore.api.respond import Send, StreamAborted, send_reply, send_stream
 from objstore.model.errors import (
     AccessDenied,
     Draining,
+    InvalidToken,
     InvariantError,
     MaxMessageLengthExceeded,
     MissingRequestBody,
@@ -49,11 +50,11 @@ from objstore.s3.signature import (
     Anonymous,
     Authenticated,
     Authenticator,
-    Mechanism,
     PayloadMode,
     SignedParts,
     hoisted_headers,
 )
+from objstore.s3.signature.presigned import PRESIGNED_MARKERS
 from objstore.s3.target import parse_target
 from objstore.service.identities import ANONYMOUS, Identities
 from objstore.service.objects import ObjectStream
@@ -144,6 +145,10 @@ class Pipeline:
             request_id=exchange.request_id,
         )
 
+    def drain(self) -> None:
+        """Refuse new requests from now on; the ones in flight finish."""
+        self.is_draining = True
+
     def next_request_id(self) -> str:
         """Return 16 upper-case hex digits, unique in this process and practically everywhere."""
         self._requests_count += 1
@@ -208,15 +213,15 @@ class _Exchange:
             scheme=scope["scheme"],
         )
         request = parse_target(raw, app._domains)
+        if raw.raw_query:
+            # Before resolving: a presigned `x-amz-copy-source` makes a PUT a copy (s3 rule 2.3.8).
+            request = _with_hoisted(request, raw.raw_query)
         self._request = request
         operation = resolve(request)
         self.operation_name = operation.name
         proof = app._authenticator.authenticate(
             SignedParts(raw.method, raw.raw_path, raw.raw_query, raw.headers), now=app._clock.now()
         )
-        if isinstance(proof, Authenticated) and proof.mechanism is Mechanism.V4_PRESIGNED:
-            request = _with_hoisted(request, raw.raw_query)
-            self._request = request
         identity = self._identity(operation, proof)
         if app.is_draining:
             raise Draining
@@ -242,6 +247,9 @@ class _Exchange:
 
     def _identity(self, operation: Operation, proof: Authenticated | Anonymous) -> Identity:
         if isinstance(proof, Authenticated):
+            if proof.session_token is not None:
+                # Keys here are permanent; a token can only belong to another store (s3 rule 2.2.16).
+                raise InvalidToken("The provided token is malformed or otherwise invalid.")
             return self._app._identities.identity_of(proof.access_key)
         if operation.access is not Access.PUBLIC:
             raise AccessDenied("Access Denied")
@@ -356,9 +364,15 @@ class _Exchange:
 
 def _with_hoisted(request: S3Request, raw_query: bytes) -> S3Request:
     """Let signed `x-amz-*` query parameters stand for headers; a real header wins (s3 rule 2.3.8)."""
-    hoisted = hoisted_headers(raw_query)
-    if not hoisted:
+    if not PRESIGNED_MARKERS.intersection(name.lower() for name in _query_names(raw_query)):
         return request
-    headers = {name.decode("ascii"): value.decode("utf-8", "replace") for name, value in hoisted}
+    headers: dict[str, str] = {}
+    for raw_name, raw_value in hoisted_headers(raw_query):
+        name, value = raw_name.decode("ascii"), raw_value.decode("utf-8", "replace")
+        headers[name] = f"{headers[name]},{value}" if name in headers else value
     headers.update(request.headers)
     return dataclasses.replace(request, headers=headers)
+
+
+def _query_names(raw_query: bytes) -> Iterator[bytes]:
+    return (term.partition(b"=")[0] for term in raw_query.split(b"&"))

@@ -209,7 +209,7 @@ BUCKET_OPERATIONS: Final[tuple[Operation, ...]] = (
         "s3:ListBucket",
         LIST,
         parameters="delimiter encoding-type max-keys prefix continuation-token fetch-owner start-after",
-        handler="list_objects_v2",
+        handler="list_objects",
     ),
     row(
         "GetBucketLocation",

@@ -13,11 +13,12 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
 import anyio
+import structlog
 
 from objstore.api.app import NodeApp
 from objstore.api.pipeline import Pipeline, PipelineLimits
 from objstore.cluster.sqlite_control_store import SqliteControlStore
-from objstore.metadata.sql_catalog import SqlCatalog
+from objstore.metadata.sql_catalog import CatalogStore, SqlCatalog
 from objstore.model.errors import ObjstoreError
 from objstore.model.instant import Clock
 from objstore.model.names import BucketName
@@ -36,16 +37,26 @@ from objstore.server.services import Services
 from objstore.server.settings import Settings
 from objstore.service.buckets import BucketService
 from objstore.service.identities import Identities, UserEntry
-from objstore.service.maintenance import GarbageCollector, run_worker
+from objstore.service.maintenance import (
+    GarbageCollector,
+    Repairer,
+    TrashPurger,
+    Worker,
+    run_worker,
+)
 from objstore.service.ports import Call, Ids
 from objstore.service.registry import BucketRegistry
 from objstore.storage.posix_drive import DriveSettings
 
 __all__ = ["Node", "open_node"]
 
+_EXIT_CATALOGUE_FAILED = 3
+_log = structlog.get_logger("objstore.node")
+
 CATALOG_FILE = "catalog.sqlite"
 CONTROL_FILE = "control.sqlite"
 _HASH_THREADS = max(2, os.cpu_count() or 2)
+
 
 @dataclass(frozen=True, slots=True)
 class Node:
@@ -66,7 +77,7 @@ async def open_node(settings: Settings, *, clock: Clock) -> AsyncIterator[Node]:
         directories = settings.storage.dirs
         cluster_id = cluster_of(directories, clock)
         home = directories[0]
-        control = await stack.enter_async_context(SqliteControlStore.open(home / CONTROL_FILE))
+        control = await stack.enter_async_context(SqliteControlStore(home / CONTROL_FILE, on_fatal=_end_process))
         drives = await open_drives(
             directories,
             control,
@@ -76,19 +87,25 @@ async def open_node(settings: Settings, *, clock: Clock) -> AsyncIterator[Node]:
         )
         stack.callback(drives.close)
         metrics = Metrics()
-        catalog = await stack.enter_async_context(_open_catalog(home, clock, metrics))
+        ids = Ids(os.urandom)
+        store = CatalogStore(home / CATALOG_FILE, on_fatal=_end_process)
+        catalog = SqlCatalog([await stack.enter_async_context(store)])
         rings, scheme = await open_rings(control, drives.drives)
-        data = DataStore(
-            {drive.drive_id: drive for drive in drives.drives},
-            rings,
-            scheme=scheme,
-            block_bytes=settings.storage.block_bytes,
+        repairer = Repairer(catalog, ids, clock)
+        data = await stack.enter_async_context(
+            DataStore(
+                {drive.drive_id: drive for drive in drives.drives},
+                rings,
+                scheme=scheme,
+                on_damage=repairer.report_damage,
+                block_bytes=settings.storage.block_bytes,
+            )
         )
+        repairer.serve(data)
         hash_pool = ThreadPoolExecutor(_HASH_THREADS, thread_name_prefix="hash")
         stack.callback(hash_pool.shutdown, wait=False)
         root_keys = find_root_keys(settings.access, home, is_dev=settings.dev)
         readiness = Readiness()
-        ids = Ids(os.urandom)
         registry = BucketRegistry(control, catalog, ids)
         identities = _identities(settings, root_keys)
         services = Services(
@@ -121,19 +138,28 @@ async def open_node(settings: Settings, *, clock: Clock) -> AsyncIterator[Node]:
             readiness=readiness,
             metrics=metrics,
             clock=clock,
-            cluster=lambda: _cluster_view(cluster_id, drives, scheme.k, scheme.m),
+            cluster=lambda: _cluster_view(cluster_id, drives, scheme),
         )
         await registry.recover(clock.now())
         await _create_buckets(settings, services.buckets, identities, root_keys, clock)
-        collector = GarbageCollector(
-            catalog, data, clock, retention_s=settings.storage.trash_retention_s
+        workers: tuple[Worker, ...] = (
+            GarbageCollector(catalog, data, ids, clock),
+            TrashPurger(drives.drives, clock, retention_s=settings.storage.trash_retention_s),
+            repairer,
         )
         async with anyio.create_task_group() as group:
             group.start_soon(metrics.sample_loop_lag)
-            group.start_soon(run_worker, collector)
+            for worker in workers:
+                group.start_soon(run_worker, worker)
             readiness.become_ready()
             yield Node(NodeApp(pipeline, pages), readiness, root_keys, _notices(drives, scheme))
             group.cancel_scope.cancel()
+
+
+def _end_process(failure: Exception) -> None:
+    """End at once after a failed commit: what is durable is decided by recovery, not by this process (trap T11)."""
+    _log.critical("catalogue_failed", cause=str(failure), exc_info=failure)
+    os._exit(_EXIT_CATALOGUE_FAILED)
 
 
 def _identities(settings: Settings, root: RootKeys) -> Identities:

@@ -115,8 +115,8 @@ async def open_drives(
     """Open every directory; format the ones whose path is new. Raises `StartRefused`."""
     known = {}
     for item in await control.list(_DRIVES):
-        drive = msgspec.json.decode(item.value, type=_KnownDrive)
-        known[drive.path] = drive.drive_id
+        record = msgspec.json.decode(item.value, type=_KnownDrive)
+        known[record.path] = record.drive_id
     drives: list[Drive] = []
     offline: dict[Path, str] = {}
     for directory in directories:

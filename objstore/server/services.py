@@ -61,10 +61,13 @@ class Services:
         """Return the method for every handler that the operations table names."""
         found: dict[str, Handler] = {}
         for row in OPERATIONS:
-            if row.handler is None:
+            if row.handler is None or row.handler in found:
                 continue
             methods = [getattr(s, row.handler) for s in self._all if hasattr(s, row.handler)]
-            check(len(methods) == 1, f"{row.name} names handler {row.handler}, which {len(methods)} services have")
+            check(
+                len(methods) == 1,
+                f"{row.name} names handler {row.handler}, which {len(methods)} services have",
+            )
             found[row.handler] = methods[0]
         return found
 

@@ -53,19 +53,18 @@ class RunningDigests:
             await self._running
             self._running = None
         if self._waiting_bytes >= _THREAD_BYTES_MIN:
-            self._start()
-            if self._running is not None:
-                await self._running
+            await self._start()
         else:
             _update(self._digests, self._waiting)
         self._waiting = []
         self._waiting_bytes = 0
         return self._digests
 
-    def _start(self) -> None:
+    def _start(self) -> asyncio.Future[None]:
         batch, self._waiting, self._waiting_bytes = self._waiting, [], 0
         loop = asyncio.get_running_loop()
         self._running = loop.run_in_executor(self._pool, _update, self._digests, batch)
+        return self._running
 
 
 def _update(digests: DigestSet, pieces: list[Buffer]) -> None:

@@ -2,11 +2,12 @@
 
 The garbage collector turns rows of the GC queue into deleted shards. The order is the safe one: shards first, row after, so that a
 crash repeats a delete instead of forgetting a shard. Deleted shards rest in the drives' trash, from which running downloads still
-read, and are removed for good after the retention.
+read, and are removed for good after the retention. The repairer rebuilds what is missing or damaged from what is left.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import Enum
 from typing import Final, Protocol
 
@@ -14,18 +15,44 @@ import anyio
 import structlog
 
 from objstore.metadata.catalog import Catalog
-from objstore.model.errors import ObjstoreError
+from objstore.metadata.commands import ForgetGarbage, MoveShards
+from objstore.metadata.records import RepairItem
+from objstore.model.errors import DriveUnavailable, ObjstoreError
 from objstore.model.instant import MS_PER_SECOND, Clock, Instant
-from objstore.service.ports import DataStore
+from objstore.model.names import BucketId, DataId, PartitionId
+from objstore.model.objects import Extent, Misplaced
+from objstore.service.ports import DataStore, Ids
+from objstore.storage import Drive
 
-__all__ = ["GarbageCollector", "Worker", "WorkerState", "run_worker"]
+__all__ = [
+    "GarbageCollector",
+    "RepairableStore",
+    "Repairer",
+    "TrashPurger",
+    "Worker",
+    "WorkerState",
+    "run_worker",
+]
+
+NO_BUCKET: Final = BucketId(bytes(16))
+"""Commands that concern a partition and no bucket carry this."""
 
 _BATCH: Final = 256
+_REPAIR_BATCH: Final = 64
+_DAMAGED_MAX: Final = 10_000
 _IDLE_S: Final = 5.0
 _BACKOFF_S_MAX: Final = 60.0
 _PURGE_EVERY_S: Final = 300.0
 
 _log = structlog.get_logger("objstore.worker")
+
+
+class RepairableStore(Protocol):
+    """The part of the data store that repairs."""
+
+    async def repair(self, extent: Extent, block: int) -> tuple[Misplaced, ...]:
+        """Rebuild a block's missing shards; return what must be recorded as misplaced for it."""
+        ...
 
 
 class WorkerState(Enum):
@@ -74,36 +101,122 @@ class GarbageCollector:
 
     name = "garbage-collector"
 
-    def __init__(
-        self, catalog: Catalog, data: DataStore, clock: Clock, *, retention_s: float
-    ) -> None:
+    def __init__(self, catalog: Catalog, data: DataStore, ids: Ids, clock: Clock) -> None:
         self._catalog = catalog
         self._data = data
+        self._ids = ids
         self._clock = clock
-        self._retention_ms = int(retention_s * MS_PER_SECOND)
-        self._purged_s = clock.monotonic_s()
 
     async def work(self) -> WorkerState:
-        """Delete one batch; purge the trash now and then."""
+        """Delete one batch, oldest first."""
         now = self._clock.now()
         entries = await self._catalog.garbage(before_ms=now, limit=_BATCH)
-        by_partition: dict[int, list[int]] = {}
+        done: dict[PartitionId, list[int]] = {}
         for partition, entry in entries:
-            await self._data.delete(entry.extent)
-            by_partition.setdefault(partition, []).append(entry.sequence)
-        for partition, sequences in by_partition.items():
-            await self._catalog.forget_garbage(partition, sequences, now)
-        await self._purge(now)
-        return WorkerState.BUSY if len(entries) == _BATCH else WorkerState.IDLE
+            if not await self._data.remove(entry.extent):
+                done.setdefault(partition, []).append(entry.sequence)
+        for partition, sequences in done.items():
+            command = ForgetGarbage(
+                op_id=self._ids.op(), at=now, bucket_id=NO_BUCKET, sequences=tuple(sequences)
+            )
+            await self._catalog.submit_to(partition, command)
+        return WorkerState.BUSY if len(entries) == _BATCH and done else WorkerState.IDLE
 
     async def wait_for_work(self) -> None:
         """Look again after a while."""
         await anyio.sleep(_IDLE_S)
 
-    async def _purge(self, now: Instant) -> None:
-        if self._clock.monotonic_s() - self._purged_s < min(
-            _PURGE_EVERY_S, self._retention_ms / MS_PER_SECOND
-        ):
+
+class TrashPurger:
+    """Gives the space of deleted shards back after the retention."""
+
+    name = "trash-purger"
+
+    def __init__(self, drives: Sequence[Drive], clock: Clock, *, retention_s: float) -> None:
+        self._drives = drives
+        self._clock = clock
+        self._retention_s = retention_s
+
+    async def work(self) -> WorkerState:
+        """Purge every drive once; a drive that is offline keeps its trash."""
+        before = Instant(self._clock.now() - int(self._retention_s * MS_PER_SECOND))
+        for drive in self._drives:
+            try:
+                await drive.purge_trash(before)
+            except DriveUnavailable:
+                continue
+        return WorkerState.IDLE
+
+    async def wait_for_work(self) -> None:
+        """Look again after a part of the retention, five minutes at most."""
+        await anyio.sleep(max(1.0, min(_PURGE_EVERY_S, self._retention_s / 2)))
+
+
+class Repairer:
+    """Brings blocks back to full strength: those that were written short, and those that readers found damaged."""
+
+    name = "repairer"
+
+    def __init__(self, catalog: Catalog, ids: Ids, clock: Clock) -> None:
+        self._catalog = catalog
+        self._ids = ids
+        self._clock = clock
+        self._data: RepairableStore | None = None
+        self._damaged: dict[tuple[DataId, int, int], Extent] = {}
+        self._wake = anyio.Event()
+
+    def serve(self, data: RepairableStore) -> None:
+        """Take the store to repair; it is built after its reporter."""
+        self._data = data
+
+    def report_damage(self, extent: Extent, block: int, shard: int, error: ObjstoreError) -> None:
+        """Note a damaged shard; bounded, because every further read of it reports it again."""
+        if isinstance(error, DriveUnavailable) or len(self._damaged) >= _DAMAGED_MAX:
             return
-        self._purged_s = self._clock.monotonic_s()
-        await self._data.purge_trash(Instant(now - self._retention_ms))
+        _log.warning("shard_damaged", data_id=extent.data_id.hex(), block=block, shard=shard, cause=str(error))
+        self._damaged[extent.data_id, extent.part, block] = extent
+        self._wake.set()
+
+    async def work(self) -> WorkerState:
+        """Repair what readers reported, then one batch of the queue."""
+        data = self._data
+        if data is None:
+            return WorkerState.IDLE
+        while self._damaged:
+            (_, _, block), extent = self._damaged.popitem()
+            await data.repair(extent, block)
+        entries = await self._catalog.repairs(limit=_REPAIR_BATCH)
+        repaired = [await self._repair(data, partition, item) for partition, item in entries]
+        return WorkerState.BUSY if any(repaired) else WorkerState.IDLE
+
+    async def wait_for_work(self) -> None:
+        """Return when damage is reported, or after a while."""
+        with anyio.move_on_after(_IDLE_S):
+            await self._wake.wait()
+        self._wake = anyio.Event()
+
+    async def _repair(self, data: RepairableStore, partition: PartitionId, item: RepairItem) -> bool:
+        """Repair one extent and record where its shards are now; False when nothing could be done yet."""
+        extent = item.extent
+        misplaced: list[Misplaced] = []
+        for block in sorted({entry.block for entry in extent.misplaced}):
+            try:
+                misplaced += await data.repair(extent, block)
+            except ObjstoreError as error:
+                _log.warning("repair_waits", data_id=extent.data_id.hex(), block=block, cause=str(error))
+                misplaced += [entry for entry in extent.misplaced if entry.block == block]
+        if tuple(misplaced) == extent.misplaced:
+            return False
+        command = MoveShards(
+            op_id=self._ids.op(),
+            at=self._clock.now(),
+            bucket_id=item.bucket_id,
+            key=item.key,
+            version_id=item.version_id,
+            upload_id=item.upload_id,
+            data_id=extent.data_id,
+            part=extent.part,
+            misplaced=tuple(misplaced),
+        )
+        await self._catalog.submit_to(partition, command)
+        return True

@@ -29,7 +29,7 @@ from objstore.model.objects import (
 )
 from objstore.s3 import conditional, ranges
 from objstore.s3.errors import error_code
-from objstore.s3.decode import parse_version_id
+from objstore.s3.arguments import parse_version_id
 from objstore.s3.inputs import (
     DeleteEntry,
     DeleteObjectInput,

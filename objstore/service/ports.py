@@ -5,7 +5,7 @@ Ports are defined here, by their consumer; `objstore.api` and `objstore.replicat
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -79,12 +79,8 @@ class DataStore(Protocol):
         """Give the shards up: they were never referenced."""
         ...
 
-    async def delete(self, extent: Extent) -> None:
-        """Move the shards to the trash: nothing refers to them any more, but downloads may still run."""
-        ...
-
-    async def purge_trash(self, deleted_before: Instant) -> None:
-        """Remove for good what was deleted before a time."""
+    async def remove(self, extent: Extent) -> Sequence[object]:
+        """Move the shards to the trash, where running downloads still find them; return the drives not reached."""
         ...
 
 

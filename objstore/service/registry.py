@@ -86,7 +86,7 @@ class BucketRegistry:
         await self._swap(item, marked)
         await self._finish_removal(marked, now)
 
-    async def recover(self, now: Instant) -> list[BucketName]:
+    async def recover(self, now: Instant) -> Sequence[BucketName]:
         """Finish or take back the removals that a crash interrupted; return the names concerned."""
         marked = [r for r in await self.list(prefix="", after="", limit=0) if r.is_deleting]
         for record in marked:
