@@ -8,7 +8,6 @@ signature; what a caller may list is decided by permissions, not by tokens.
 
 from __future__ import annotations
 
-import binascii
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Sequence
 from hashlib import blake2b
@@ -36,8 +35,7 @@ def bucket_listing(prefix: str | None) -> tuple[bytes, ...]:
 
 def encode_token(position: bytes, *, context: Sequence[bytes]) -> str:
     """Return the token that leads back to a position in the listing that `context` describes."""
-    token = _VERSION + _check(position, context) + position
-    return urlsafe_b64encode(token).rstrip(b"=").decode("ascii")
+    return _text_of(_VERSION + _check(position, context) + position)
 
 
 def decode_token(token: str, *, context: Sequence[bytes]) -> bytes:
@@ -55,12 +53,18 @@ def decode_token(token: str, *, context: Sequence[bytes]) -> bytes:
 def _position_of(token: str, context: Sequence[bytes]) -> bytes | None:
     try:
         raw = urlsafe_b64decode(token + "=" * (-len(token) % 4))
-    except (binascii.Error, ValueError):
+    except ValueError:  # binascii.Error for bad base64, plain ValueError for text outside ASCII
+        return None
+    if _text_of(raw) != token:  # base64 readers pass over what they do not know
         return None
     version, stated, position = raw[:1], raw[1:_HEAD_BYTES], raw[_HEAD_BYTES:]
     if version != _VERSION or stated != _check(position, context):
         return None
     return position
+
+
+def _text_of(raw: bytes) -> str:
+    return urlsafe_b64encode(raw).rstrip(b"=").decode("ascii")
 
 
 def _check(position: bytes, context: Sequence[bytes]) -> bytes:
