@@ -200,3 +200,7 @@ def register(*commands: click.Command) -> None:
 
 
 register(_serve_command(), healthcheck, version)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
