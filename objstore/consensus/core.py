@@ -112,7 +112,7 @@ class PartitionLog(TakingOver):
             or self._commit > self._applying
             or self._has_outbox()
             or self._hard_state_changed
-            or self._soft_state != self._current_soft_state()
+            or self._has_new_soft_state()
             or (self._role is Role.LEADER and self._has_something_to_send())
         )
 
@@ -193,11 +193,10 @@ class PartitionLog(TakingOver):
         return HardState(self._epoch, self._leader, self._commit)
 
     def _take_soft_state(self) -> SoftState | None:
-        current = self._current_soft_state()
-        if current == self._soft_state:
+        if not self._has_new_soft_state():
             return None
-        self._soft_state = current
-        return current
+        self._soft_state = self._current_soft_state()
+        return self._soft_state
 
     def _take_committed(self, entries: Sequence[Entry]) -> Sequence[Entry]:
         """Rule 5: hand out committed entries only, in order, each once; alone it is the same list."""
@@ -212,11 +211,9 @@ class PartitionLog(TakingOver):
         return self._log.between(after, upto)
 
     def _take_compaction(self) -> int:
-        point = self._log.compacted_index
-        if point == self._compacted_to:
-            return 0
+        point, told = self._log.compacted_index, self._compacted_to
         self._compacted_to = point
-        return point
+        return 0 if point == told or self._snapshot is not None else point
 
     # --- bounds ---------------------------------------------------------------------------------------
 

@@ -168,9 +168,11 @@ class Following(ReplicaState):
     # --- rule 7: snapshots ----------------------------------------------------------------------------
 
     def _on_install_snapshot(self, message: InstallSnapshot, now: Instant) -> None:  # noqa: ARG002 one shape of handlers
+        """Take it from the leader; in an own takeover it answers a fetch, and may come too late to matter."""
         snapshot = message.snapshot
-        if self._is_own_takeover(message):
-            self._take_snapshot(message)
+        if message.epoch == self._epoch and self._leader == self.replica:
+            if self._role is Role.CANDIDATE:
+                self._take_snapshot(message)
             return
         if not self._obey(message):
             return
@@ -187,10 +189,6 @@ class Following(ReplicaState):
                 commit=self._commit,
             )
         )
-
-    def _is_own_takeover(self, message: InstallSnapshot) -> bool:
-        """Tell whether the snapshot answers our own fetch: then it comes in our epoch from somebody else."""
-        return self._role is Role.CANDIDATE and message.epoch == self._epoch
 
     def _take_snapshot(self, message: InstallSnapshot) -> None:
         snapshot = message.snapshot

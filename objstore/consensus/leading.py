@@ -8,7 +8,7 @@ everything and knows it sends nothing and has no timer.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from objstore.consensus.following import Following
 from objstore.consensus.membership import (
@@ -57,8 +57,17 @@ class Leading(Following):
         self._handover_target = NO_REPLICA
         self._handover_deadline = Instant(0)
         self._handover_ready = NO_REPLICA
+        self._handover_told = False
         self._resend_at: Instant | None = None
         self._now = Instant(0)
+
+    def followers(self) -> Iterable[tuple[ReplicaId, Progress]]:
+        """Return what a leader believes about the others, in order of name; for drawings and metrics."""
+        return sorted(self._progress.items())
+
+    def known_durable(self, replica: ReplicaId) -> int:
+        """Return up to where a replica's log is known to be durable and equal to the leader's."""
+        return self._match_of(replica)
 
     # --- proposing ------------------------------------------------------------------------------------
 
@@ -123,12 +132,11 @@ class Leading(Following):
 
     # --- replication ----------------------------------------------------------------------------------
 
-    def _reset_progress(self) -> None:
-        """Follow the membership in force: new peers are probed from the end, others keep their progress."""
+    def _reset_progress(self, *, probe_next: int) -> None:
+        """Follow the membership in force: new peers are probed from there, others keep their progress."""
         peers = self.membership.peers_of(self.replica)
-        following = self._log.last_index + 1
         self._progress = {
-            peer: self._progress.get(peer) or Progress(next_index=following) for peer in peers
+            peer: self._progress.get(peer) or Progress(next_index=probe_next) for peer in peers
         }
 
     def _has_something_to_send(self) -> bool:
@@ -136,7 +144,8 @@ class Leading(Following):
             return True
         last, window = self._log.last_index, self.config.window_entries
         return any(
-            progress.round_sent < self._round
+            progress.must_hear
+            or progress.round_sent < self._round
             or (progress.next <= last and progress.room(window) > 0)
             for progress in self._progress.values()
         )
@@ -165,9 +174,8 @@ class Leading(Following):
             if progress.next - 1 < self._log.compacted_index:
                 self._want_snapshot(peer, progress)
                 break
-            probing = progress.state is ProgressState.PROBE
-            self._send_append(peer, progress, entries_max=1 if probing else room)
-        if progress.round_sent < self._round:
+            self._send_append(peer, progress, entries_max=room)
+        if progress.must_hear or progress.round_sent < self._round:
             self._send_append(peer, progress, entries_max=0)
 
     def _send_append(self, peer: ReplicaId, progress: Progress, *, entries_max: int) -> None:
@@ -193,6 +201,7 @@ class Leading(Following):
             )
         )
         progress.round_sent = self._round
+        progress.must_hear = False
         if entries:
             progress.sent(entries[-1].index)
 
@@ -250,15 +259,15 @@ class Leading(Following):
 
     def _resend(self, now: Instant) -> None:
         """Nothing was heard for a while: probe whoever is behind, repeat rounds, end what takes too long."""
-        for peer, progress in self._progress.items():
+        for progress in self._progress.values():
             if progress.state is ProgressState.SNAPSHOT and now >= progress.snapshot_deadline:
                 progress.snapshot_over()
-            if progress.match < self._log.last_index:
+            behind = progress.match < self._log.last_index
+            if behind:
                 progress.silent()
-            if (
-                progress.match == self._log.last_index and progress.commit_known < self._commit
-            ) or progress.round_acked < self._round:
-                self._send_append(peer, progress, entries_max=0)
+            progress.must_hear = (
+                behind or progress.commit_known < self._commit or progress.round_acked < self._round
+            )
         self._resend_at = None
         self._end_handover(now)
         self._wake(now)
@@ -325,7 +334,7 @@ class Leading(Following):
         self._append((Entry(self._epoch, index, payload, EntryKind.MEMBERSHIP),))
         self._inflight_bytes += len(payload)
         self._trace("membership", index=index, voters=",".join(membership.voters))
-        self._reset_progress()
+        self._reset_progress(probe_next=index)
         self._wake(now)
         return index
 
@@ -377,15 +386,19 @@ class Leading(Following):
             return OperationAborted("leadership goes to another voter", replica=target)
         self._handover_target = target
         self._handover_deadline = Instant(now + self.config.handover_ms)
+        self._handover_told = False
         self._announce_handover()
         self._wake(now)
         return None
 
     def _announce_handover(self) -> None:
-        """Name the target once it holds everything and everything is committed."""
+        """Name the target, once, when it holds everything and everything is committed."""
         progress = self._progress.get(self._handover_target)
-        if progress is not None and progress.match == self._log.last_index == self._commit:
+        if progress is None or self._handover_told:
+            return
+        if progress.match == self._log.last_index == self._commit:
             self._handover_ready = self._handover_target
+            self._handover_told = True
 
     def _end_handover(self, now: Instant) -> None:
         if self._handover_target and now >= self._handover_deadline:

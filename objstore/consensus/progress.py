@@ -35,6 +35,7 @@ class Progress:
     __slots__ = (
         "commit_known",
         "match",
+        "must_hear",
         "next",
         "paused",
         "round_acked",
@@ -50,6 +51,8 @@ class Progress:
         self.next = next_index
         self.paused = False
         """PROBE: an append is out, wait for its answer or the timer."""
+        self.must_hear = False
+        """An append is due even if it carries no entries: the follower is behind and silent."""
         self.round_sent = 0
         self.round_acked = 0
         self.commit_known = 0
@@ -58,12 +61,10 @@ class Progress:
         self.snapshot_deadline = Instant(0)
 
     def room(self, window_entries: int) -> int:
-        """Return how many entries may be sent now."""
-        if self.state is ProgressState.SNAPSHOT or (
-            self.state is ProgressState.PROBE and self.paused
-        ):
-            return 0
-        return window_entries - (self.next - 1 - self.match)
+        """Return how many entries may be sent now; a probe needs one."""
+        if self.state is ProgressState.REPLICATE:
+            return window_entries - (self.next - 1 - self.match)
+        return int(self.state is ProgressState.PROBE and not self.paused)
 
     def sent(self, last_index: int) -> None:
         """Note that entries up to the index went out."""

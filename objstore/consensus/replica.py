@@ -58,6 +58,7 @@ class ReplicaState:
         self._applying = state.applied
         self._commit = min(max(state.hard_state.commit, state.applied), self._log.last_index)
         self._memberships: list[tuple[int, Membership]] = [(state.applied, state.membership)]
+        self._note_membership()
         self._learn_memberships(self._log.between(state.applied, self._log.last_index))
         self._hard_state_changed = False
         self._soft_state = self._current_soft_state()
@@ -109,12 +110,12 @@ class ReplicaState:
     @property
     def membership(self) -> Membership:
         """The membership in force: that of the newest membership entry, committed or not (rule 7)."""
-        return self._memberships[-1][1]
+        return self._membership
 
     @property
     def is_replicated(self) -> bool:
         """Tell whether there is anybody to replicate to: payloads must then be bytes."""
-        return len(self.membership.members) > 1
+        return self._is_replicated
 
     def held_entries(self) -> Sequence[Entry]:
         """Return the entries in memory, oldest first; for tests, drawings and checkers."""
@@ -140,6 +141,12 @@ class ReplicaState:
         self._epoch, self._leader = epoch, leader
         self._hard_state_changed = True
 
+    def _has_new_soft_state(self) -> bool:
+        told = self._soft_state
+        return (
+            told.role is not self._role or told.epoch != self._epoch or told.leader != self.leader
+        )
+
     def _current_soft_state(self) -> SoftState:
         return SoftState(self._role, self.leader, self._epoch)
 
@@ -150,22 +157,25 @@ class ReplicaState:
         for entry in entries:
             if entry.kind is EntryKind.MEMBERSHIP:
                 self._memberships.append((entry.index, decode_membership(entry.payload)))
+        self._note_membership()
 
     def _forget_memberships_from(self, index: int) -> None:
         """Fall back to the membership before a truncated one."""
         while len(self._memberships) > 1 and self._memberships[-1][0] >= index:
             self._memberships.pop()
+        self._note_membership()
+
+    def _note_membership(self) -> None:
+        """Keep what the hot path asks for: alone means that the own disk is the majority."""
+        self._membership = self._memberships[-1][1]
+        self._is_replicated = len(self._membership.members) > 1
+        self._is_alone = self._membership.voters == (self.replica,)
 
     def _membership_at(self, index: int) -> Membership:
         for since, membership in reversed(self._memberships):
             if since <= index:
                 return membership
         return self._memberships[0][1]
-
-    @property
-    def _is_alone(self) -> bool:
-        """Tell whether this replica is the only voter: its own disk is the majority."""
-        return self.membership.voters == (self.replica,)
 
     # --- cursors --------------------------------------------------------------------------------------
 
@@ -191,6 +201,7 @@ class ReplicaState:
         check(snapshot.index > self._commit, "a snapshot must not take anything back")
         self._log.restore(snapshot)
         self._memberships = [(snapshot.index, snapshot.membership)]
+        self._note_membership()
         self._commit = self._applying = self._applied = snapshot.index
         self._snapshot = snapshot
         self._trace("snapshot_installed", index=snapshot.index, epoch=snapshot.epoch)

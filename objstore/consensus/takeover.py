@@ -147,7 +147,8 @@ class TakingOver(Leading):
         bounds = self._promises[self._source]
         if (self._log.last_epoch, self._log.last_index) == bounds:
             self._source = NO_REPLICA
-            self._ask_promises(now)
+            if not self._has_promises():
+                self._ask_promises(now)
             self._try_open(now)
         else:
             self._fetch(self._log.last_index, self._log.last_epoch, now)
@@ -169,7 +170,7 @@ class TakingOver(Leading):
         self._durable = 0
         self._inflight_bytes = 0
         self._progress = {}
-        self._reset_progress()
+        self._reset_progress(probe_next=self._log.last_index + 1)
         self._append((self._opening_entry(),))
         self._opening_index = self._log.last_index
         self._trace("leading", epoch=self._epoch, first=self._opening_index)
