@@ -25,7 +25,7 @@ __all__ = ["check_library", "open_reader", "open_writer"]
 
 _FIXED_IN: Final = (3, 51, 3)
 _BACK_PORTS: Final = ((3, 44, 6), (3, 50, 7))
-PAGE_BYTES: Final = 8192
+PAGE_BYTES: Final = 4096
 READER_BUSY_MS: Final = 2_000
 """Readers wait this long only while the WAL is being recovered or set up."""
 
