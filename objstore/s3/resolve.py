@@ -60,6 +60,7 @@ _RENAME_SOURCE: Final = "x-amz-rename-source"
 _POST_CONDITION: Final = "Bucket POST must be of the enclosure-type multipart/form-data"
 _WRITE_RESPONSE: Final = "WriteGetObjectResponse"
 
+_METHODS: Final = ("GET", "HEAD", "PUT", "POST", "DELETE")
 _READS: Final = frozenset({"GET", "HEAD"})
 _SERVICE: Final = "SERVICE"
 _BUCKET: Final = "BUCKET"
@@ -154,13 +155,13 @@ def allowed_methods(request: S3Request) -> tuple[str, ...]:
     level = _level_of(request)
     flags = [name for name in request.query.first if name in SUBRESOURCES]
     flag = flags[0] if flags else ""
-    methods = {
-        method for method, its_level, its_flag in _ROWS if (its_level, its_flag) == (level, flag)
-    }
-    return tuple(method for method in _METHODS if method in methods)
-
-
-_METHODS: Final = ("GET", "HEAD", "PUT", "POST", "DELETE")
+    if not flag:
+        return tuple(
+            method
+            for method in _METHODS
+            if any(not row.headers for row in _PLAIN_ROWS.get((method, level), ()))
+        )
+    return tuple(method for method in _METHODS if (method, level, flag) in _ROWS)
 
 
 def _level_of(request: S3Request) -> _Level:
@@ -307,7 +308,8 @@ def _no_row(request: S3Request, level: _Level, flag: str) -> ObjstoreError:
         if level == _BUCKET and (method, _OBJECT, flag) in _ROWS:
             return BadRequestError("A key must be specified")
     kind = flag or ("uploadId" if "uploadId" in request.query else "")
-    return _not_allowed(method, _RESOURCE_TYPES.get(kind, level), allowed_methods(request))
+    resource_type = level if level == _SERVICE else _RESOURCE_TYPES.get(kind, level)
+    return _not_allowed(method, resource_type, allowed_methods(request))
 
 
 def _key_not_expected(method: str, flag: str) -> str:

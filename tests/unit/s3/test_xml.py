@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from xml.etree import ElementTree
+from xml.etree import ElementTree as ET
 
 import pytest
 
@@ -18,11 +18,15 @@ LIMIT = 1 << 20
     "body",
     [
         b'<Delete xmlns="http://s3.amazonaws.com/doc/2006-03-01/"><Quiet>true</Quiet></Delete>',
-        b'<a:Delete xmlns:a="http://s3.amazonaws.com/doc/2006-03-01/"><a:Quiet>true</a:Quiet>'
-        b"</a:Delete>",
+        (
+            b'<a:Delete xmlns:a="http://s3.amazonaws.com/doc/2006-03-01/"><a:Quiet>true</a:Quiet>'
+            b"</a:Delete>"
+        ),
         b"<Delete><Quiet>true</Quiet></Delete>",
-        b'<?xml version="1.0" encoding="UTF-8" standalone="yes"?>\n<Delete>\n  <Quiet>true</Quiet>'
-        b"\n</Delete>\n",
+        (
+            b'<?xml version="1.0" encoding="UTF-8" standalone="yes"?>\n<Delete>\n  <Quiet>true</Quiet>'
+            b"\n</Delete>\n"
+        ),
         "<?xml version='1.0' encoding='utf-16'?><Delete><Quiet>true</Quiet></Delete>".encode(
             "utf-16"
         ),
@@ -198,6 +202,6 @@ def test_a_document_has_declaration_and_namespace() -> None:
 
 def test_an_empty_document_is_one_empty_element() -> None:
     """The location of us-east-1 is `<LocationConstraint xmlns="..."/>` (s3 rule 1.7.13)."""
-    root = ElementTree.fromstring(document("LocationConstraint", ""))
+    root = ET.fromstring(document("LocationConstraint", ""))
     assert root.tag == f"{{{xml.NAMESPACE}}}LocationConstraint"
     assert root.text is None
