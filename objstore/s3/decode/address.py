@@ -8,8 +8,9 @@ from objstore.model.errors import InvariantError, MalformedXml
 from objstore.model.names import BucketName, ObjectKey, UploadId, VersionId
 from objstore.s3.arguments import parse_version_id
 from objstore.s3.request import S3Request
+from objstore.s3.xml import Element
 
-__all__ = ["bucket_of", "key_of", "required", "upload_of", "version_of"]
+__all__ = ["bucket_of", "document_of", "key_of", "required", "upload_of", "version_of"]
 
 Thing = TypeVar("Thing")
 
@@ -37,6 +38,13 @@ def version_of(request: S3Request) -> VersionId | None:
 def upload_of(request: S3Request) -> UploadId:
     """Return `uploadId` as it came: one that was never given out does not exist, whatever its form."""
     return UploadId(request.query.get("uploadId") or "")
+
+
+def document_of(document: Element | None, root: str) -> Element:
+    """Return the document. Raises `MalformedXml` without one, or for another root (s3 rule 1.6.4)."""
+    if document is None or document.name != root:
+        raise MalformedXml
+    return document
 
 
 def required(part: Thing | None) -> Thing:

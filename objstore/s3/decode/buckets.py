@@ -16,7 +16,7 @@ from objstore.model.names import is_bucket_name
 from objstore.model.objects import Tags, Versioning
 from objstore.s3.arguments import invalid_argument
 from objstore.s3.decode import refusals
-from objstore.s3.decode.address import bucket_of, required
+from objstore.s3.decode.address import bucket_of, document_of
 from objstore.s3.inputs import (
     BucketInput,
     CreateBucketInput,
@@ -114,6 +114,7 @@ def _configuration(document: Element | None) -> tuple[str | None, Tags]:
     """Read CreateBucketConfiguration: location and tags. Directory buckets are not offered (s3 rule 1.3.7)."""
     if document is None:
         return None, ()
+    document_of(document, "CreateBucketConfiguration")
     if document.child("Location") is not None or document.child("Bucket") is not None:
         raise NotImplementedByStore(operation="CreateBucket of a directory bucket")
     tags = document.child("Tags")
@@ -123,7 +124,7 @@ def _configuration(document: Element | None) -> tuple[str | None, Tags]:
 
 def put_bucket_versioning(request: S3Request, document: Element | None) -> PutBucketVersioningInput:
     """Read PutBucketVersioning (s3 rule 4.15.1). Deletes guarded by a device (`MfaDelete`) are not offered."""
-    root = required(document)
+    root = document_of(document, "VersioningConfiguration")
     root.only(("Status", "MfaDelete", "MFADelete"))
     for name in ("MfaDelete", "MFADelete"):
         if root.text_of(name) not in {None, "Disabled"}:

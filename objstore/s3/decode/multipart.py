@@ -21,7 +21,7 @@ from objstore.s3.checksums import checksum_type_of, new_upload_checksum, object_
 from objstore.s3.conditional import strip_etag
 from objstore.s3.copy_source import copy_source, parse_source_range
 from objstore.s3.decode import refusals
-from objstore.s3.decode.address import bucket_of, key_of, required, upload_of
+from objstore.s3.decode.address import bucket_of, document_of, key_of, required, upload_of
 from objstore.s3.decode.conditions import refuse_write_conditions, write_conditions
 from objstore.s3.decode.new_object import new_object
 from objstore.s3.inputs import (
@@ -121,7 +121,8 @@ def complete_multipart_upload(
 ) -> CompleteMultipartUploadInput:
     """Read CompleteMultipartUpload (s3 rules 4.11.4 and 3.5.5 to 3.5.8)."""
     headers, upload_id = request.headers, upload_of(request)
-    parts = tuple(_completed_part(part) for part in required(document).children_named("Part"))
+    root = document_of(document, "CompleteMultipartUpload")
+    parts = tuple(_completed_part(part) for part in root.children_named("Part"))
     _check_parts(parts, upload_id)
     return CompleteMultipartUploadInput(
         bucket=bucket_of(request),

@@ -12,7 +12,7 @@ from objstore.s3.checksums import algorithm_header, require_digest
 from objstore.s3.conditional import strip_etag
 from objstore.s3.copy_source import copy_source
 from objstore.s3.decode import refusals
-from objstore.s3.decode.address import bucket_of, key_of, required, version_of
+from objstore.s3.decode.address import bucket_of, document_of, key_of, required, version_of
 from objstore.s3.decode.conditions import delete_conditions, read_conditions, write_conditions
 from objstore.s3.decode.new_object import new_object
 from objstore.s3.inputs import (
@@ -199,7 +199,7 @@ def delete_objects(request: S3Request, document: Element | None) -> DeleteObject
     """Read DeleteObjects (s3 rule 4.14.3); it is the one call where a digest is never optional (3.1.2)."""
     require_digest(request.headers)
     refusals.refuse(request.headers, refusals.BYPASS_HEADERS)
-    root = required(document)
+    root = document_of(document, "Delete")
     entries = tuple(_delete_entry(element) for element in root.children_named("Object"))
     if not 1 <= len(entries) <= DELETE_KEYS_MAX:
         raise MalformedXml

@@ -11,11 +11,10 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final, TypeAlias
 
 from objstore.s3.encode import buckets, listing, multipart, objects
-from objstore.s3.encode.objects import not_modified
 from objstore.s3.reply import Reply
 from objstore.s3.request import S3Request
 
-__all__ = ["ENCODERS", "Encoder", "not_modified"]
+__all__ = ["ENCODERS", "Encoder"]
 
 Encoder: TypeAlias = Callable[[Any, S3Request], Reply]
 """Takes the output class of its operation."""

@@ -35,7 +35,6 @@ __all__ = [
     "done",
     "done_without_content",
     "get_object_attributes",
-    "not_modified",
     "object_head",
     "put_object",
     "tagging",
@@ -52,6 +51,8 @@ _DEFAULT_SYSTEM: Final = SystemMetadata()
 def object_head(output: ObjectHead, _request: S3Request) -> Reply:
     """Answer GET and HEAD but for the bytes: the caller streams `start` and `length` (s3 rules 4.2, 4.4.5)."""
     version = output.version
+    if output.is_not_modified:
+        return _not_modified(version, output.version_id)
     headers = _validators(version)
     headers.append(_ACCEPT_RANGES)
     headers += _stored_headers(version.system, output.overrides)
@@ -72,7 +73,7 @@ def object_head(output: ObjectHead, _request: S3Request) -> Reply:
     return Reply(206, headers, content_length=output.length)
 
 
-def not_modified(version: ObjectVersion, version_id: VersionId | None) -> Reply:
+def _not_modified(version: ObjectVersion, version_id: VersionId | None) -> Reply:
     """Answer 304: what a cache needs to go on with what it has, and no body (s3 rule 4.1.5)."""
     headers = _validators(version) + version_header(version_id)
     system = version.system

@@ -66,7 +66,9 @@ def test_buckets_with_what_this_store_lacks_are_refused(decode):
         with pytest.raises(InvalidArgument, match="Invalid x-amz-object-ownership header"):
             decode("CreateBucket", headers={"x-amz-object-ownership": value})
     with pytest.raises(NotImplementedByStore):
-        decode("CreateBucket", xml="<C><Bucket><Type>Directory</Type></Bucket></C>")
+        decode(
+            "CreateBucket", xml="<CreateBucketConfiguration><Bucket/></CreateBucketConfiguration>"
+        )
 
 
 def test_list_buckets_pages_by_its_token(decode):
@@ -140,3 +142,12 @@ def test_a_document_that_has_to_be_there(decode):
     for operation in ("PutBucketVersioning", "PutBucketTagging", "PutObjectTagging"):
         with pytest.raises(MalformedXml):
             decode(operation)
+
+
+@pytest.mark.parametrize(
+    "operation", ["CreateBucket", "PutBucketVersioning", "PutBucketTagging", "PutObjectTagging"]
+)
+def test_a_document_for_something_else_is_refused(decode, operation):
+    """The names of roots are fixed (s3 rule 1.6.4)."""
+    with pytest.raises(MalformedXml):
+        decode(operation, xml="<Delete><TagSet/><Status>Enabled</Status></Delete>")

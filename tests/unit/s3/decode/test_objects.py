@@ -80,7 +80,7 @@ def test_supported_conditions_of_writes(decode, operation, headers, wanted):
     """Put, Copy and Complete take the same two conditions (s3 rule 4.5.1)."""
     xml = None
     if operation == "CompleteMultipartUpload":
-        xml = "<a><Part><PartNumber>1</PartNumber><ETag>a</ETag></Part></a>"
+        xml = "<CompleteMultipartUpload><Part><PartNumber>1</PartNumber><ETag>a</ETag></Part></CompleteMultipartUpload>"
     if operation == "CopyObject":
         headers = headers | {"x-amz-copy-source": "source/key"}
 
@@ -347,19 +347,23 @@ def test_delete_objects_takes_one_to_a_thousand_keys(decode):
     """More would hold the store up, none is a mistake (s3 rule 4.14.3)."""
     line = "<Object><Key>k</Key></Object>"
     assert (
-        len(decode("DeleteObjects", xml=f"<D>{line * 1000}</D>", headers=_DIGEST).entries) == 1000
+        len(decode("DeleteObjects", xml=f"<Delete>{line * 1000}</Delete>", headers=_DIGEST).entries)
+        == 1000
     )
     for xml in (
-        "<D/>",
-        f"<D>{line * 1001}</D>",
-        "<D><Object/></D>",
-        "<D><Object><Key/></Object></D>",
+        "<Delete/>",
+        "<Remove><Object><Key>k</Key></Object></Remove>",
+        f"<Delete>{line * 1001}</Delete>",
+        "<Delete><Object/></Delete>",
+        "<Delete><Object><Key/></Object></Delete>",
     ):
         with pytest.raises(MalformedXml):
             decode("DeleteObjects", xml=xml, headers=_DIGEST)
     with pytest.raises(KeyTooLong):
         decode(
-            "DeleteObjects", xml=f"<D><Object><Key>{'k' * 1025}</Key></Object></D>", headers=_DIGEST
+            "DeleteObjects",
+            xml=f"<Delete><Object><Key>{'k' * 1025}</Key></Object></Delete>",
+            headers=_DIGEST,
         )
 
 

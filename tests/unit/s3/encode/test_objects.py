@@ -6,7 +6,6 @@ import pytest
 
 from objstore.model.checksum import Checksum, ChecksumAlgorithm, ChecksumType
 from objstore.model.objects import InlineBody, ObjectVersion, Part, SystemMetadata
-from objstore.s3.encode import not_modified
 from objstore.s3.outputs import (
     CopyObjectOutput,
     DeleteObjectOutput,
@@ -116,10 +115,10 @@ def test_overrides_replace_stored_headers_and_add_missing_ones(encode):
     assert headers["Cache-Control"] == "c"
 
 
-def test_not_modified_carries_what_a_cache_needs():
+def test_not_modified_carries_what_a_cache_needs(encode):
     """No body and no content headers in a 304 (s3 rule 4.1.5)."""
     record = version(system=SystemMetadata("a/b", cache_control="c", expires="e"))
-    reply = not_modified(record, "v1")
+    reply = encode("GetObject", head(record, version_id="v1", is_not_modified=True))
     assert (reply.status, reply.body) == (304, b"")
     assert headers_of(reply) == {
         "Last-Modified": "Fri, 02 Jan 2026 03:04:05 GMT",
