@@ -47,7 +47,12 @@ __all__ = ["BLOCK_BYTES", "READ_PIECE_BYTES", "BodyReader", "DataStore"]
 
 BLOCK_BYTES: Final = 8 * MIB
 """Measured with `benchmarks/data_path_bench.py`: see the DESIGN of this package."""
-READ_PIECE_BYTES: Final = 1 * MIB
+READ_PIECE_BYTES: Final = 2 * MIB
+"""Larger pieces read faster (1 MiB 2.2, 2 MiB 2.9, 4 MiB 3.5 GB/s), but a download holds two of
+them in memory.
+"""
+FIRST_PIECE_BYTES: Final = 1 * MIB
+"""The first one is smaller, because the client waits for it."""
 _CLEAN_UP_S: Final = 5.0
 """How long a failed write waits for its shards to be removed before it leaves that to the
 background.
@@ -266,12 +271,14 @@ def _pieces(extent: Extent, start: int, length: int) -> Iterator[tuple[int, int,
     piece size.
     """
     stop = start + length
+    piece_bytes = FIRST_PIECE_BYTES
     while start < stop:
         block, offset = divmod(start, extent.block_size)
-        room = min(extent.block_size - offset, READ_PIECE_BYTES - offset % READ_PIECE_BYTES)
+        room = min(extent.block_size - offset, piece_bytes - offset % piece_bytes)
         size = min(room, stop - start)
         yield block, offset, size
         start += size
+        piece_bytes = READ_PIECE_BYTES
 
 
 def _shards_by_drive(homes: Homes, extent: Extent) -> dict[DriveId, list[ShardId]]:
