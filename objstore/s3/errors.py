@@ -11,6 +11,7 @@ name begins with `header_` become headers instead: `header_delete_marker` (a ver
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
@@ -324,9 +325,9 @@ def error_document(error: ObjstoreError, *, resource: str, request_id: str, host
     children = "".join(
         (
             tag("Code", row.code),
-            tag("Message", message),
+            tag("Message", _shown(message)),
             *_detail_children(error, row),
-            tag("Resource", resource),
+            tag("Resource", _shown(resource)),
             tag("RequestId", request_id),
             tag("HostId", host_id),
         )
@@ -337,6 +338,7 @@ def error_document(error: ObjstoreError, *, resource: str, request_id: str, host
 # --- details -----------------------------------------------------------------
 
 _HEADER_PREFIX: Final = "header_"
+_ILLEGAL: Final = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")
 
 _ELEMENT_NAMES: Final = {
     "additional_message": "additionalMessage",
@@ -357,7 +359,17 @@ def _detail_children(error: ObjstoreError, row: S3ErrorCode) -> Iterator[str]:
         return
     for name, value in error.detail.items():
         if not name.startswith(_HEADER_PREFIX):
-            yield tag(_ELEMENT_NAMES.get(name) or _pascal(name), value)
+            text = value if isinstance(value, int) else _shown(value)
+            yield tag(_ELEMENT_NAMES.get(name) or _pascal(name), text)
+
+
+def _shown(text: str) -> str:
+    """Return the text without what XML 1.0 forbids.
+
+    In a listing such characters become references that lenient parsers read back. A document that a
+    strict parser refuses would cost the client the code of its error, and here they only explain.
+    """
+    return _ILLEGAL.sub("\ufffd", text)
 
 
 def _pascal(name: str) -> str:
