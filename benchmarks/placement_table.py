@@ -1,4 +1,5 @@
-"""Prints how even placement is, and what adding one drive moves, beside rings of points and rendezvous hashing.
+"""Prints how even placement is, and what adding one drive moves, beside rings of points and
+rendezvous hashing.
 
 python benchmarks/placement_table.py
 """

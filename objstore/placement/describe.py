@@ -16,7 +16,8 @@ _UNITS = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
 
 
 def describe_ring(ring: Ring) -> str:
-    """Return the loads by drive and zone, the spread of partitions, and max/mean against the shares.
+    """Return the loads by drive and zone, the spread of partitions, and max/mean against the
+    shares.
 
     Raises `NotEnoughDrives` for a ring that is wider than its usable drives (see `validate`).
     """

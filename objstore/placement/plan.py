@@ -1,7 +1,8 @@
 """What has to move to get from one ring to the next, in a safe order, as data.
 
 Nothing is moved here. The plan says, round by round, which slot of which partition goes from which
-drive to which, how many bytes that is, and how many intact homes the partition has before and after.
+drive to which, how many bytes that is, and how many intact homes the partition has before and
+after.
 
 Order, and why it is safe:
 
@@ -29,7 +30,9 @@ class Step:
     """One slot that gets a new home."""
 
     round: int
-    """Steps of one round concern different partitions and may run side by side; rounds are in order."""
+    """Steps of one round concern different partitions and may run side by side; rounds are in
+    order.
+    """
     partition: PartitionId
     slot: int
     source: DriveId | None
@@ -38,7 +41,9 @@ class Step:
     size_bytes: int
     intact_before: int
     intact_after: int
-    """Slots of the partition, out of the width, that have a living home before and after the step."""
+    """Slots of the partition, out of the width, that have a living home before and after the
+    step.
+    """
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,7 +29,7 @@ from objstore.placement.shares import Domains, Shares
 
 __all__ = ["first_rows"]
 
-_LINES_COUNT = 64
+_LINES_COUNT = 256
 """Orders of the line that are prepared and drawn from."""
 
 

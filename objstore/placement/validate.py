@@ -39,7 +39,9 @@ class Rule(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Violation:
-    """One broken rule: where, and in words. `partition` is None for what concerns the whole ring."""
+    """One broken rule: where, and in words. `partition` is None for what concerns the whole
+    ring.
+    """
 
     rule: Rule
     text: str
@@ -47,7 +49,9 @@ class Violation:
 
 
 def validate(ring: Ring) -> list[Violation]:
-    """Return every violation of the placement rules in one ring; an empty list means it is sound."""
+    """Return every violation of the placement rules in one ring; an empty list means it is
+    sound.
+    """
     violations = [Violation(Rule.MEMBERS, text) for text in member_problems(ring.members)]
     violations.extend(_check_drives(ring))
     try:

@@ -15,7 +15,9 @@ LARGE = 10_000
 
 
 class PlainFlow:
-    """Minimum-cost flow by successive shortest paths, one unit at a time, with Bellman and Ford's labels."""
+    """Minimum-cost flow by successive shortest paths, one unit at a time, with Bellman and Ford's
+    labels.
+    """
 
     def __init__(self) -> None:
         self.arcs: list[list[int]] = []
@@ -75,9 +77,7 @@ def fewest_moves(previous: Ring, ring: Ring) -> int:
             plain.add((partition, "zone", zone), node_name, domains.node_cap)
         for drive in domains.drives:
             is_new = members[drive].drive not in held[partition]
-            plain.add(
-                (partition, "node", domains.node_of[drive]), ("drive", drive), 1, int(is_new)
-            )
+            plain.add((partition, "node", domains.node_of[drive]), ("drive", drive), 1, int(is_new))
     for drive in domains.drives:
         plain.add(("drive", drive), "sink", shares.low[drive], -LARGE)
         plain.add(("drive", drive), "sink", shares.high[drive] - shares.low[drive])
@@ -118,9 +118,11 @@ small_zones = st.lists(st.integers(0, 2), min_size=1, max_size=6)
     widths=st.tuples(st.integers(1, 4), st.integers(1, 4)),
 )
 def test_no_table_moves_less(before, zones_before, after, zones_after, count, widths):
-    """Every slot that moves without need is a shard copied for nothing, with its redundancy at risk meanwhile.
+    """Every slot that moves without need is a shard copied for nothing, with its redundancy at risk
+    meanwhile.
 
-    The two clusters share drive names but nothing else: nodes, zones, weights and drains all change at once.
+    The two clusters share drive names but nothing else: nodes, zones, weights and drains all change
+    at once.
     """
     old, new = cluster(before, zones_before), cluster(after, zones_after)
     width_before = min(widths[0], sum(not member.is_draining for member in old))
