@@ -25,24 +25,20 @@ from objstore.model.limits import SINGLE_PUT_BYTES_MAX
 from objstore.s3.request import Headers, S3Request
 
 __all__ = [
-    "ALGORITHMS",
     "BodyExpectations",
     "algorithm_header",
-    "algorithm_of_header",
     "checksum_headers",
     "checksum_text",
     "checksum_type_of",
-    "checksum_value",
     "expected_checksums",
     "new_upload_checksum",
     "object_checksum",
     "require_digest",
 ]
 
-ALGORITHMS: Final[Mapping[str, ChecksumAlgorithm]] = {
+_ALGORITHMS: Final[Mapping[str, ChecksumAlgorithm]] = {
     algorithm.value: algorithm for algorithm in ChecksumAlgorithm
 }
-"""By the name that header names carry."""
 
 _PREFIX: Final = "x-amz-checksum-"
 _NOT_VALUES: Final = frozenset(
@@ -116,9 +112,9 @@ def require_digest(headers: Headers) -> None:
 # --- values -----------------------------------------------------------------------------------------------------
 
 
-def algorithm_of_header(name: str) -> ChecksumAlgorithm:
+def _algorithm_of_header(name: str) -> ChecksumAlgorithm:
     """Return the algorithm of a header name `x-amz-checksum-<alg>`. Raises `BadRequestError` for unknown ones."""
-    algorithm = ALGORITHMS.get(name.removeprefix(_PREFIX))
+    algorithm = _ALGORITHMS.get(name.removeprefix(_PREFIX))
     if algorithm is None:
         raise BadRequestError(
             "The algorithm type you specified in x-amz-checksum- header is invalid."
@@ -126,7 +122,7 @@ def algorithm_of_header(name: str) -> ChecksumAlgorithm:
     return algorithm
 
 
-def checksum_value(algorithm: ChecksumAlgorithm, text: str) -> bytes:
+def _checksum_value(algorithm: ChecksumAlgorithm, text: str) -> bytes:
     """Return the raw digest of a header value. Raises `BadRequestError` (s3 rule 3.3.2)."""
     digest = decode_digest(algorithm, text)
     if digest is None:
@@ -140,7 +136,7 @@ def _single_value_header(headers: Headers) -> tuple[ChecksumAlgorithm, str] | No
     for name, value in headers.items():
         if not name.startswith(_PREFIX) or name in _NOT_VALUES:
             continue
-        algorithm = algorithm_of_header(name)
+        algorithm = _algorithm_of_header(name)
         if found is not None:
             raise BadRequestError(_MULTIPLE_TEXT)
         found = algorithm, value
@@ -152,7 +148,7 @@ def _value_header(headers: Headers) -> Checksum | None:
     if found is None:
         return None
     algorithm, value = found
-    return Checksum(algorithm, ChecksumType.FULL_OBJECT, checksum_value(algorithm, value))
+    return Checksum(algorithm, ChecksumType.FULL_OBJECT, _checksum_value(algorithm, value))
 
 
 def _content_md5(headers: Headers) -> bytes | None:
@@ -173,7 +169,7 @@ def _trailer_algorithm(headers: Headers) -> ChecksumAlgorithm | None:
     names = [name.strip().lower() for name in value.split(",")]
     if len(names) > 1 and all(name.startswith(_PREFIX) for name in names):
         raise BadRequestError(_MULTIPLE_TEXT)
-    algorithm = ALGORITHMS.get(names[0].removeprefix(_PREFIX))
+    algorithm = _ALGORITHMS.get(names[0].removeprefix(_PREFIX))
     if len(names) > 1 or not names[0].startswith(_PREFIX) or algorithm is None:
         raise BadRequestError("The value specified in the x-amz-trailer header is not supported")
     if not headers.get("x-amz-content-sha256", "").endswith(_TRAILER_SUFFIX):
@@ -225,7 +221,7 @@ def algorithm_header(headers: Headers) -> ChecksumAlgorithm | None:
     value = headers.get("x-amz-checksum-algorithm")
     if value is None:
         return None
-    algorithm = ALGORITHMS.get(value.lower())
+    algorithm = _ALGORITHMS.get(value.lower())
     if algorithm is None:
         valid = ", ".join(known.name for known in ChecksumAlgorithm)
         raise BadRequestError(
@@ -276,8 +272,8 @@ def object_checksum(headers: Headers) -> Checksum | None:
     algorithm, value = found
     match = _COMPOSITE_VALUE.fullmatch(value)
     if match is None:
-        return Checksum(algorithm, ChecksumType.FULL_OBJECT, checksum_value(algorithm, value))
-    digest = checksum_value(algorithm, match[1])
+        return Checksum(algorithm, ChecksumType.FULL_OBJECT, _checksum_value(algorithm, value))
+    digest = _checksum_value(algorithm, match[1])
     return Checksum(algorithm, ChecksumType.COMPOSITE, digest, int(match[2]))
 
 
