@@ -90,7 +90,7 @@ def explicit_both(count: int, partitions_count: int) -> tuple[float, float, floa
 
 
 def print_table() -> None:
-    print("| drives | scheme | max/mean | moved when adding one | least possible |")
+    print("| drives | scheme | max/mean | moved when adding one | fair share |")
     print("|---:|---|---:|---:|---:|")
     for count in (3, 6, 12, 60):
         rows = [
