@@ -57,6 +57,7 @@ A write that carries one, even with a value, is no plain write.
 
 _COPY_SOURCE: Final = "x-amz-copy-source"
 _RENAME_SOURCE: Final = "x-amz-rename-source"
+_SOURCES: Final = (_COPY_SOURCE, _RENAME_SOURCE)
 _POST_CONDITION: Final = "Bucket POST must be of the enclosure-type multipart/form-data"
 _WRITE_RESPONSE: Final = "WriteGetObjectResponse"
 
@@ -137,6 +138,7 @@ def resolve(request: S3Request) -> Operation:
         rows = _PLAIN_ROWS.get((method, level), ())
     else:
         flag = _subresource(method, query)
+        headers = _with_hoisted_sources(headers, query)
         rows = _ROWS.get((method, level, flag), ())
     for operation in rows:
         if _fits(operation, query, headers):
@@ -189,6 +191,18 @@ def _fits(operation: Operation, query: Query, headers: Headers) -> bool:
             return False
     wanted = operation.content_type
     return not wanted or headers.get("content-type", "").lower().startswith(wanted)
+
+
+def _with_hoisted_sources(headers: Headers, query: Query) -> Headers:
+    """Let a source in the query of a presigned URL count as the header that it stands for (s3 rule 2.3.8).
+
+    Without it a presigned copy would be resolved as a plain PUT and store its empty body over the target.
+    """
+    for name, value in query.first.items():
+        lower = name.lower()
+        if lower in _SOURCES and lower not in headers:
+            headers = {**headers, lower: value}
+    return headers
 
 
 def _subresource(method: str, query: Query) -> str:

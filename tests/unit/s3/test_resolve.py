@@ -165,6 +165,16 @@ def test_copying_is_told_by_a_header() -> None:
     )
 
 
+@pytest.mark.parametrize("name", ["x-amz-copy-source", "X-Amz-Copy-Source"])
+def test_a_presigned_copy_is_a_copy(name: str) -> None:
+    """Some signers move headers into the query; a plain PUT would empty the target (s3 rule 2.3.8)."""
+    assert resolve(request(f"PUT /b/k?{name}=a%2Fb&X-Amz-Signature=s")).name == "CopyObject"
+    part = f"PUT /b/k?partNumber=1&uploadId=u&{name}=a%2Fb"
+    assert resolve(request(part)).name == "UploadPartCopy"
+    with pytest.raises(InvalidArgument):
+        resolve(request(f"PUT /b/k?tagging&{name}=a%2Fb"))
+
+
 @pytest.mark.parametrize(
     "line",
     ["GET /b/k", "HEAD /b/k", "DELETE /b/k", "PUT /b", "PUT /b/k?tagging", "POST /b/k?uploads"],
