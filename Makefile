@@ -63,14 +63,17 @@ build: setup ## Build the wheel into dist/
 smoke: build ## Install the wheel into an environment of its own and serve with it
 	$(BIN)/python deploy/smoke.py
 
-bench: setup ## Run the benchmarks
-	$(BIN)/python -m benchmarks $(ARGS)
+bench: setup ## Run the benchmarks, one after the other
+	@for script in benchmarks/*_bench.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
 
 sim: setup ## Replay one simulated schedule (SEED=n)
 	$(BIN)/python -m pytest -q tests/sim --seed $(SEED)
 
 conformance: setup ## Run the public S3 suite (S3_TESTS=DIR)
 	$(BIN)/python tests/conformance/run_s3_tests.py $(S3_TESTS) $(ARGS)
+
+docs: setup ## Write the pages that are made from tables
+	$(BIN)/python -m objstore.server.settings_page
 
 clean: ## Remove what was built; environments and data stay
 	rm -rf dist build .contracts.log .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .coverage

@@ -230,7 +230,6 @@ class Exchange:
             await self._protocol.flow.drain()
 
     def _start(self, message: MutableMapping[str, Any]) -> None:
-        self.response_started = True
         status = message["status"]
         is_head_request = self.scope["method"] == "HEAD"
         rendered = render_head(
@@ -241,6 +240,7 @@ class Exchange:
             keep_alive=self.keep_alive and self._protocol.may_keep_alive(self),
             may_chunk=self.scope["http_version"] != "1.0",
         )
+        self.response_started = True
         self._head = rendered.head
         self._is_chunked = rendered.is_chunked
         self._body_left = rendered.body_bytes

@@ -47,11 +47,15 @@ def configure_logs(settings: LogSettings, stream: IO[str] | None = None) -> None
     ]
     if is_json:
         render += [
-            structlog.processors.dict_tracebacks,
+            _json_tracebacks(),
             structlog.processors.JSONRenderer(default=str),
         ]
     else:
-        render.append(structlog.dev.ConsoleRenderer(colors=target.isatty()))
+        render.append(
+            structlog.dev.ConsoleRenderer(
+                colors=target.isatty(), exception_formatter=structlog.dev.plain_traceback
+            )
+        )
     structlog.configure(
         processors=render,
         wrapper_class=structlog.make_filtering_bound_logger(_LEVELS[settings.log_level]),
@@ -67,6 +71,12 @@ def hide_secrets(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMap
         if name != "event" and any(word in name.lower() for word in _SECRET_WORDS):
             event[name] = _HIDDEN
     return event
+
+
+def _json_tracebacks() -> Any:
+    """Tracebacks as data, without the values of local variables: those are keys, signatures and users' data."""
+    transformer = structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
+    return structlog.processors.ExceptionRenderer(transformer)
 
 
 class _StandardBridge(logging.Handler):

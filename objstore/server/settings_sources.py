@@ -12,6 +12,7 @@ import math
 import re
 import tomllib
 from collections.abc import Callable, Mapping
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -33,18 +34,25 @@ CONFIG_ENV = "OBJSTORE_CONFIG"
 
 _NEXT_STEP = "see `objstore-node serve --help` and docs/settings.md"
 _BYTE_UNITS = {
-    "": 1,
-    "b": 1,
-    "kib": 1 << 10,
-    "mib": 1 << 20,
-    "gib": 1 << 30,
-    "tib": 1 << 40,
-    "kb": 10**3,
-    "mb": 10**6,
-    "gb": 10**9,
-    "tb": 10**12,
+    "": Decimal(1),
+    "b": Decimal(1),
+    "kib": Decimal(1 << 10),
+    "mib": Decimal(1 << 20),
+    "gib": Decimal(1 << 30),
+    "tib": Decimal(1 << 40),
+    "kb": Decimal(10**3),
+    "mb": Decimal(10**6),
+    "gb": Decimal(10**9),
+    "tb": Decimal(10**12),
 }
-_SECOND_UNITS = {"": 1.0, "ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_SECOND_UNITS = {
+    "": Decimal(1),
+    "ms": Decimal("0.001"),
+    "s": Decimal(1),
+    "m": Decimal(60),
+    "h": Decimal(3_600),
+    "d": Decimal(86_400),
+}
 _QUANTITY = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*([A-Za-z]*)", re.ASCII)
 _TRUE = frozenset({"1", "true", "yes", "on"})
 _FALSE = frozenset({"0", "false", "no", "off", ""})
@@ -85,16 +93,16 @@ def parse_bytes(text: str) -> int:
 
 def parse_seconds(text: str) -> float:
     """Read a duration: `30`, `250ms`, `30s`, `5m`, `12h`, `7d`. Raises ValueError."""
-    return _quantity(text, _SECOND_UNITS, "a duration such as 30, 250ms, 5m, 12h or 7d")
+    return float(_quantity(text, _SECOND_UNITS, "a duration such as 30, 250ms, 5m, 12h or 7d"))
 
 
-def _quantity(text: str, units: Mapping[str, float], wanted: str) -> float:
+def _quantity(text: str, units: Mapping[str, Decimal], wanted: str) -> Decimal:
     match = _QUANTITY.fullmatch(text.strip())
     factor = units.get(match[2].lower()) if match else None
     if match is None or factor is None:
         msg = f"is not {wanted}"
         raise ValueError(msg)
-    return float(match[1]) * factor
+    return Decimal(match[1]) * factor
 
 
 def _texts(raw: object) -> tuple[str, ...]:

@@ -55,10 +55,10 @@ def _refuse_passphrase() -> str:
 
 
 def _explain(error: ssl.SSLError, cert: Path, key: Path) -> str:
-    match error.reason:
+    match error.reason or "":  # OpenSSL sometimes gives none
         case "KEY_VALUES_MISMATCH":
             return f"{key} is not the private key of the certificate in {cert}"
-        case "NO_START_LINE" | "PEM_LIB":
+        case "NO_START_LINE" | "PEM_LIB" | "":
             return f"{cert} or {key} is not in PEM form"
         case _:
             reason = str(error.reason).lower().replace("_", " ")

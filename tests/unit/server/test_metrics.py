@@ -1,0 +1,62 @@
+"""Counting: right numbers, in the form that Prometheus expects."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+from prometheus_client.parser import text_string_to_metric_families
+
+from objstore.server.metrics import Histogram, Metrics
+
+
+def samples(metrics: Metrics) -> dict[tuple[str, tuple], float]:
+    """Return all samples of the exposition, by name and labels."""
+    text, _ = metrics.exposition()
+    return {
+        (sample.name, tuple(sorted(sample.labels.items()))): sample.value
+        for family in text_string_to_metric_families(text.decode())
+        for sample in family.samples
+    }
+
+
+@given(st.lists(st.floats(0, 20), max_size=50))
+def test_histogram_counts_like_a_dumb_twin(values) -> None:
+    """A value on a bound belongs below it, as Prometheus defines `le`."""
+    histogram = Histogram((0.5, 1.0, 10.0))
+    for value in values:
+        histogram.observe(value)
+    expected = [float(sum(value <= bound for value in values)) for bound in (0.5, 1.0, 10.0)]
+    assert [count for _, count in histogram.buckets()] == [*expected, float(len(values))]
+
+
+def test_requests_are_counted_by_operation_and_status() -> None:
+    """Error rates are computed from these two labels."""
+    metrics = Metrics()
+    for status in (200, 200, 404):
+        metrics.request_done("GetObject", status, seconds=0.2, bytes_in=1, bytes_out=10)
+    found = samples(metrics)
+    labels = ("operation", "GetObject")
+    assert found["objstore_requests_total", (labels, ("status", "200"))] == 2
+    assert found["objstore_requests_total", (labels, ("status", "404"))] == 1
+    assert found["objstore_sent_bytes_total", (labels,)] == 30
+    assert found["objstore_received_bytes_total", (labels,)] == 3
+    assert found["objstore_request_seconds_count", (labels,)] == 3
+    assert found["objstore_request_seconds_bucket", (("le", "0.1"), labels)] == 0
+
+
+def test_gauges_are_read_when_asked() -> None:
+    """A queue depth that was copied at registration would always be 0."""
+    depth = [1.0]
+    metrics = Metrics()
+    metrics.add_gauge("objstore_commit_queue", "Commands that wait.", lambda: depth[0])
+    depth[0] = 7.0
+    assert samples(metrics)["objstore_commit_queue", ()] == 7
+
+
+def test_process_facts_and_versions_are_there() -> None:
+    """The first things to compare when one node of several misbehaves."""
+    found = samples(Metrics())
+    assert found["process_open_fds", ()] > 0
+    assert found["process_resident_memory_bytes", ()] > 1 << 20
+    build = next(dict(labels) for name, labels in found if name == "objstore_build_info")
+    assert {"objstore", "python", "sqlite"} <= set(build)
