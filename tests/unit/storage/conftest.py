@@ -7,7 +7,14 @@ import pytest
 from objstore.model.instant import Instant
 from objstore.model.names import DataId, DriveId
 from objstore.model.objects import Scheme
-from objstore.storage import DriveIdentity, DriveSettings, NewShard, PosixDrive, ShardHeader, ShardId
+from objstore.storage import (
+    DriveIdentity,
+    DriveSettings,
+    NewShard,
+    PosixDrive,
+    ShardHeader,
+    ShardId,
+)
 from objstore.storage import format_drive
 from objstore.storage.system import SYSTEM
 
