@@ -100,9 +100,11 @@ class PosixDrive:
         return cls(identity, shards, clock=clock, lock_fd=lock_fd, threads=settings.threads)
 
     def close(self) -> None:
-        """Give the directory up. Work that hangs in a thread is left to itself."""
+        """Give the directory up, once. Work that hangs in a thread is left to itself."""
         self._threads.shutdown(wait=False, cancel_futures=True)
-        os.close(self._lock_fd)
+        lock_fd, self._lock_fd = self._lock_fd, -1
+        if lock_fd >= 0:
+            os.close(lock_fd)
 
     @property
     def drive_id(self) -> DriveId:

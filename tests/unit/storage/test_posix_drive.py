@@ -1,0 +1,69 @@
+"""Who may serve a directory, and how a drive starts and ends."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import anyio
+import pytest
+
+from objstore.model.errors import DriveUnavailable, StorageFull
+from objstore.storage import DriveSettings, PosixDrive
+
+
+def test_two_processes_never_serve_one_directory(open_drive, tmp_path):
+    """Both would believe that the room and the names are theirs."""
+    drive = open_drive()
+    with pytest.raises(DriveUnavailable, match="another process"):
+        open_drive()
+    drive.close()
+    open_drive()
+
+
+def test_lock_holds_against_another_process(open_drive, tmp_path):
+    """The lock is the kernel's, not a variable of this process."""
+    open_drive()
+    script = "import fcntl,sys;f=open(sys.argv[1]);fcntl.flock(f,fcntl.LOCK_EX|fcntl.LOCK_NB)"
+    path = tmp_path / "drive" / "objstore-drive.json"
+    result = subprocess.run(
+        [sys.executable, "-c", script, str(path)], capture_output=True, check=False, timeout=30
+    )
+    assert b"BlockingIOError" in result.stderr
+
+
+def test_drive_of_another_cluster_is_refused(open_drive):
+    """A disk that was moved between clusters keeps its data."""
+    with pytest.raises(DriveUnavailable, match="another cluster"):
+        open_drive(cluster_id="cluster-2")
+
+
+def test_blank_directory_is_not_opened(tmp_path, clock):
+    """A mount that is missing looks blank; only the caller knows whether to format."""
+    with pytest.raises(DriveUnavailable, match="not formatted"):
+        PosixDrive.open(tmp_path, cluster_id="c", clock=clock, settings=DriveSettings())
+
+
+def test_leftovers_of_a_crash_are_removed_at_start(open_drive, tmp_path, identity):
+    """Temporary files of filesystems without O_TMPFILE must not eat the room."""
+    drive = open_drive()
+    drive.close()
+    (tmp_path / "drive" / "tmp" / "half").write_bytes(b"x")
+    assert open_drive().identity == identity
+    assert list((tmp_path / "drive" / "tmp").iterdir()) == []
+
+
+def test_reserve_of_the_settings_is_kept(open_drive, make_shard):
+    """The drive refuses while there still is room for deletes (users 2.3)."""
+    drive = open_drive(reserve_bytes=2**60)
+    with pytest.raises(StorageFull, match="reserve"):
+        anyio.run(drive.write, [make_shard()])
+
+
+def test_shards_survive_a_restart(open_drive, make_shard):
+    """What was acknowledged is there for the next process."""
+    drive, shard = open_drive(), make_shard(b"kept")
+    anyio.run(drive.write, [shard])
+    drive.close()
+    again = open_drive()
+    assert anyio.run(again.verify, shard.header.shard_id) == shard.header
