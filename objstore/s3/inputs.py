@@ -7,6 +7,7 @@ them and never see a header, a query or XML.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 from objstore.model.checksum import Checksum, ChecksumAlgorithm, ChecksumType
 from objstore.model.names import BucketName, ObjectKey, UploadId, VersionId
@@ -45,6 +46,9 @@ __all__ = [
     "UploadPartInput",
 ]
 
+_NO_CONDITIONS: Final = Conditions()
+_NO_METADATA: Final = SystemMetadata()
+
 
 @dataclass(frozen=True, slots=True)
 class ReadConditions:
@@ -69,7 +73,7 @@ class RangeSpec:
 class NewObject:
     """What a new object carries beside its bytes (s3 rule 4.4.1)."""
 
-    system: SystemMetadata = SystemMetadata()
+    system: SystemMetadata = _NO_METADATA
     user: UserMetadata = ()
     tags: Tags = ()
     storage_class: str = "STANDARD"
@@ -134,7 +138,7 @@ class PutObjectInput:
     bucket: BucketName
     key: ObjectKey
     new: NewObject
-    conditions: Conditions = Conditions()
+    conditions: Conditions = _NO_CONDITIONS
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,7 +176,7 @@ class DeleteObjectInput:
     bucket: BucketName
     key: ObjectKey
     version_id: VersionId | None = None
-    conditions: Conditions = Conditions()
+    conditions: Conditions = _NO_CONDITIONS
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,18 +228,23 @@ class CopyObjectInput:
     key: ObjectKey
     source: CopySource
     destination: CopyDestination
-    conditions: Conditions = Conditions()
+    conditions: Conditions = _NO_CONDITIONS
 
 
 @dataclass(frozen=True, slots=True)
 class CreateMultipartUploadInput:
-    """s3 rules 4.11.1 and 3.5.1; algorithm and type are resolved and fit each other, or both are None."""
+    """s3 rules 4.11.1 and 3.5.1; algorithm and type are resolved and fit each other, or both are None.
+
+    `conditions` can only refuse early here (s3 rule 4.5.5): clients that send them with Create repeat them with
+    Complete, and that one decides.
+    """
 
     bucket: BucketName
     key: ObjectKey
     new: NewObject
     checksum_algorithm: ChecksumAlgorithm | None = None
     checksum_type: ChecksumType | None = None
+    conditions: Conditions = _NO_CONDITIONS
 
 
 @dataclass(frozen=True, slots=True)
@@ -277,7 +286,7 @@ class CompleteMultipartUploadInput:
     key: ObjectKey
     upload_id: UploadId
     parts: tuple[CompletedPart, ...]
-    conditions: Conditions = Conditions()
+    conditions: Conditions = _NO_CONDITIONS
     checksum: Checksum | None = None
     checksum_type: ChecksumType | None = None
     object_size: int | None = None

@@ -12,9 +12,10 @@ from objstore.metadata.commands import (
     PutPart,
 )
 from objstore.model.checksum import Checksum, ChecksumAlgorithm, ChecksumType
-from objstore.model.errors import BadRequestError, InvalidArgument, InvariantError, NoSuchUpload
+from objstore.model.errors import BadRequestError, InvariantError, NoSuchUpload
 from objstore.model.limits import COPY_SOURCE_BYTES_MAX
 from objstore.model.objects import Conditions, Part, Upload
+from objstore.s3.copy_source import check_source_range
 from objstore.s3.inputs import (
     AbortMultipartUploadInput,
     CompleteMultipartUploadInput,
@@ -56,6 +57,9 @@ class MultipartService:
         self, call: Call, request: CreateMultipartUploadInput
     ) -> CreateMultipartUploadOutput:
         """Open an upload; everything but the bytes is fixed now (s3 rule 4.11.1)."""
+        if request.conditions != Conditions():
+            state = await self._catalog.find(call.bucket, request.key)
+            judge_early(state, request.key, request.conditions)
         upload = Upload(
             upload_id=self._ids.upload(call.now),
             key=request.key,
@@ -254,13 +258,6 @@ def _copy_span(request: UploadPartCopyInput, size: int) -> tuple[int, int]:
                 f"source: {COPY_SOURCE_BYTES_MAX}"
             )
         return 0, size
+    check_source_range(request.source_range, size)
     first, last = request.source_range
-    if first >= size:
-        raise BadRequestError("The specified copy range is invalid for the source object size")
-    if last >= size:
-        raise InvalidArgument(
-            f"Range specified is not valid for source object of size: {size}",
-            argument_name="x-amz-copy-source-range",
-            argument_value=f"bytes={first}-{last}",
-        )
     return first, last - first + 1

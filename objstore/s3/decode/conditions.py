@@ -88,7 +88,7 @@ def delete_conditions(headers: Headers, version_id: VersionId | None) -> Conditi
 
 
 def refuse_write_conditions(headers: Headers) -> None:
-    """Refuse conditions where no object is committed yet: Create and UploadPart (s3 rule 4.5.1)."""
+    """Refuse conditions where no object comes about: the parts of an upload (s3 rule 4.5.1)."""
     for name, shown in _SHOWN.items():
         if name in headers:
             raise not_implemented(shown)

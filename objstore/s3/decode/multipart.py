@@ -58,16 +58,20 @@ def create_multipart_upload(
     """Read CreateMultipartUpload: all that the object will carry is judged here (s3 rule 4.11.1)."""
     headers = request.headers
     refusals.refuse(headers, refusals.WRITE_HEADERS)
-    refuse_write_conditions(headers)
     algorithm, checksum_type = new_upload_checksum(headers)
     return CreateMultipartUploadInput(
-        bucket_of(request), key_of(request), new_object(headers), algorithm, checksum_type
+        bucket=bucket_of(request),
+        key=key_of(request),
+        new=new_object(headers),
+        checksum_algorithm=algorithm,
+        checksum_type=checksum_type,
+        conditions=write_conditions(headers),
     )
 
 
 def upload_part(request: S3Request, _document: Element | None) -> UploadPartInput:
     """Read UploadPart; the body comes beside it (s3 rule 4.11.3)."""
-    refusals.refuse(request.headers, refusals.CUSTOMER_KEY_HEADERS)
+    refusals.refuse(request.headers, refusals.PART_HEADERS)
     refuse_write_conditions(request.headers)
     number = parse_part_number(request.query.get("partNumber"))
     return UploadPartInput(bucket_of(request), key_of(request), upload_of(request), number)
@@ -76,7 +80,7 @@ def upload_part(request: S3Request, _document: Element | None) -> UploadPartInpu
 def upload_part_copy(request: S3Request, _document: Element | None) -> UploadPartCopyInput:
     """Read UploadPartCopy (s3 rule 4.10)."""
     headers = request.headers
-    refusals.refuse(headers, refusals.CUSTOMER_KEY_HEADERS)
+    refusals.refuse(headers, refusals.PART_HEADERS)
     refusals.refuse(headers, refusals.COPY_SOURCE_HEADERS)
     refuse_write_conditions(headers)
     return UploadPartCopyInput(
@@ -121,6 +125,7 @@ def complete_multipart_upload(
 ) -> CompleteMultipartUploadInput:
     """Read CompleteMultipartUpload (s3 rules 4.11.4 and 3.5.5 to 3.5.8)."""
     headers, upload_id = request.headers, upload_of(request)
+    refusals.refuse(headers, refusals.PART_HEADERS)
     root = document_of(document, "CompleteMultipartUpload")
     parts = tuple(_completed_part(part) for part in root.children_named("Part"))
     _check_parts(parts, upload_id)

@@ -23,7 +23,7 @@ __all__ = [
     "ACCESS_HEADERS",
     "BYPASS_HEADERS",
     "COPY_SOURCE_HEADERS",
-    "CUSTOMER_KEY_HEADERS",
+    "PART_HEADERS",
     "READ_HEADERS",
     "WRITE_HEADERS",
     "not_implemented",
@@ -100,7 +100,7 @@ def _unknown_encryption(value: str) -> InvalidEncryptionAlgorithm:
     )
 
 
-def _not_for_reads(name: str, _headers: Headers) -> None:
+def _fixed_elsewhere(name: str, _headers: Headers) -> None:
     raise BadRequestError(f"{name} header is not supported for this operation.")
 
 
@@ -177,12 +177,14 @@ def _grant(_name: str, _headers: Headers) -> None:
 
 # --- the tables -------------------------------------------------------------------------------------------------
 
-CUSTOMER_KEY_HEADERS: Final[Mapping[str, Rule]] = {
+_CUSTOMER_KEY_HEADERS: Final[Mapping[str, Rule]] = {
     f"{_SSE}-customer-algorithm": _customer_algorithm,
     f"{_SSE}-customer-key": _never,
     f"{_SSE}-customer-key-md5": _never,
 }
-"""For writes of bytes whose other settings were fixed before (UploadPart)."""
+
+PART_HEADERS: Final[Mapping[str, Rule]] = {_SSE: _fixed_elsewhere, **_CUSTOMER_KEY_HEADERS}
+"""For parts and Complete: how the object is encrypted was fixed by Create (s3 rule 4.17.5)."""
 
 ACCESS_HEADERS: Final[Mapping[str, Rule]] = {
     "x-amz-acl": _canned,
@@ -198,7 +200,7 @@ WRITE_HEADERS: Final[Mapping[str, Rule]] = {
     f"{_SSE}-aws-kms-key-id": _never,
     f"{_SSE}-context": _never,
     f"{_SSE}-bucket-key-enabled": _unless_false,
-    **CUSTOMER_KEY_HEADERS,
+    **_CUSTOMER_KEY_HEADERS,
     f"{_LOCK}-mode": _lock_pair,
     f"{_LOCK}-retain-until-date": _lock_pair,
     f"{_LOCK}-legal-hold": _legal_hold,
@@ -217,7 +219,7 @@ COPY_SOURCE_HEADERS: Final[Mapping[str, Rule]] = {
 """For copies: no source is encrypted with a customer's key."""
 
 READ_HEADERS: Final[Mapping[str, Rule]] = {
-    _SSE: _not_for_reads,
+    _SSE: _fixed_elsewhere,
     **{f"{_SSE}-{part}": _not_encrypted for part in _CUSTOMER_PARTS},
 }
 """For reads of objects and their attributes."""
