@@ -14,11 +14,11 @@ All writes run on one thread of its own, in order; reads are a few microseconds 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
-from typing import Final, TypeVar
+from typing import Any, Final, Self, TypeVar
 
 import apsw
 import xxhash
@@ -83,7 +83,7 @@ class SqliteControlStore:
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="control-writer")
         self._changed = asyncio.Event()
 
-    async def __aenter__(self) -> SqliteControlStore:
+    async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(
@@ -107,7 +107,7 @@ class SqliteControlStore:
     async def get(self, key: str) -> Item | None:
         """See `ControlStore`."""
         self._check_service()
-        row = self._reader.execute(
+        row: Any = self._reader.execute(
             "SELECT key, value, revision, digest FROM items WHERE key=?", (key,)
         ).fetchone()
         return None if row is None else _item(*row)
@@ -115,12 +115,12 @@ class SqliteControlStore:
     async def list(self, prefix: str, *, after: str = "", limit: int = 0) -> Sequence[Item]:
         """See `ControlStore`."""
         self._check_service()
-        rows = self._reader.execute(
+        rows: Iterable[Any] = self._reader.execute(
             "SELECT key, value, revision, digest FROM items "
             "WHERE key>=? AND key>? AND key<? ORDER BY key LIMIT ?",
             (prefix, after, prefix + _KEY_END, limit or -1),
-        )
-        return [_item(*row) for row in rows.fetchall()]
+        ).fetchall()
+        return [_item(*row) for row in rows]
 
     async def put(
         self, key: str, value: bytes, *, expected_revision: int | None = None
@@ -147,16 +147,16 @@ class SqliteControlStore:
 
     # --- reading
 
-    def _changes_after(self, prefix: str, revision: int) -> list[Change]:
+    def _changes_after(self, prefix: str, revision: int) -> Sequence[Change]:
         oldest = self._reader.execute("SELECT min(revision) FROM changes").get
         if oldest is not None and revision + 1 < oldest:
             raise HistoryForgotten(revision=revision)
-        rows = self._reader.execute(
+        rows: Iterable[Any] = self._reader.execute(
             "SELECT revision, key, value, digest FROM changes "
             "WHERE revision>? AND key>=? AND key<? ORDER BY revision LIMIT ?",
             (revision, prefix, prefix + _KEY_END, WATCH_ROWS_MAX),
-        )
-        return [_change(*row) for row in rows.fetchall()]
+        ).fetchall()
+        return [_change(*row) for row in rows]
 
     def _check_service(self) -> None:
         if self._failure is not None:

@@ -109,19 +109,19 @@ class CatalogWriter:
     # --- writer thread
 
     def _run(self) -> None:
-        while True:
+        while self._failure is None:
             batch = self._take()
             if batch is None:
-                break
-            answers = self._answer(batch)
-            self._send(batch, answers)
-            if self._failure is not None:
+                self._finish()
                 return
-            self._checkpoint_if_due()
-            if self._failure is not None:
-                return
-        self._truncate_wal()
-        self._connection.close()
+            self._send(batch, self._answer(batch))
+            if self._failure is None:
+                self._checkpoint_if_due()
+
+    def _finish(self) -> None:
+        if self._failure is None:
+            self._truncate_wal()
+            self._connection.close()
 
     def _take(self) -> list[_Waiting] | None:
         """Return all that waits, within the bounds; None at the end."""

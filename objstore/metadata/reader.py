@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-import apsw
 import msgspec
 import xxhash
 
@@ -155,7 +154,7 @@ class CatalogReader:
 
     def parts(self, shard: int, upload_id: UploadId, after: int, limit: int) -> list[Part]:
         """Return parts by number, without inline bytes."""
-        rows = self._execute(sql.READ_PARTS, (shard, upload_id, after, limit)).fetchall()
+        rows: list[Any] = self._execute(sql.READ_PARTS, (shard, upload_id, after, limit)).fetchall()
         return [PART_CODEC.decode(record) for (record,) in rows]
 
     def part(self, shard: int, upload_id: UploadId, number: int) -> Part | None:
@@ -173,17 +172,18 @@ class CatalogReader:
 
     def garbage(self, partition: PartitionId, *, before: Instant, limit: int) -> list[Garbage]:
         """Return entries of the GC queue that are older than a time, oldest first."""
-        rows = self._execute(sql.READ_GARBAGE, (partition, before, limit)).fetchall()
+        rows: list[Any] = self._execute(sql.READ_GARBAGE, (partition, before, limit)).fetchall()
         return [_garbage(*row) for row in rows]
 
     def repairs(self, partition: PartitionId, *, limit: int) -> list[RepairItem]:
         """Return entries of the repair queue, oldest first."""
-        rows = self._execute(sql.READ_REPAIRS, (partition, limit)).fetchall()
-        return [RepairItem(*row[:-1], EXTENT_CODEC.decode(row[-1])) for row in rows]
+        rows: list[Any] = self._execute(sql.READ_REPAIRS, (partition, limit)).fetchall()
+        return [RepairItem._make((*row[:5], EXTENT_CODEC.decode(row[5]))) for row in rows]
 
     def partitions(self) -> Sequence[PartitionId]:
         """Return the partitions that have state in this file."""
-        return [row[0] for row in self._execute(sql.SELECT_PARTITIONS).fetchall()]
+        rows: list[Any] = self._execute(sql.SELECT_PARTITIONS).fetchall()
+        return [row[0] for row in rows]
 
 
 def _version(key: bytes, row: tuple[Any, ...]) -> ObjectVersion:

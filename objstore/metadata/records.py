@@ -125,7 +125,7 @@ PART_CODEC: Final = RecordCodec(Part, version=FORMAT)
 EXTENT_CODEC: Final = RecordCodec(Extent, version=FORMAT)
 COMPLETED_CODEC: Final = RecordCodec(Finished, version=FORMAT)
 RESULTS_CODEC: Final[RecordCodec[tuple[tuple[bytes, Outcome], ...]]] = RecordCodec(
-    tuple[tuple[bytes, Outcome], ...],  # type: ignore[arg-type]
+    tuple[tuple[bytes, Outcome], ...],
     version=FORMAT,
 )
 

@@ -9,7 +9,7 @@ is measured between command times, so that every replica forgets the same entrie
 from __future__ import annotations
 
 from collections import deque
-from typing import Final
+from typing import Any, Final
 
 import apsw
 
@@ -34,7 +34,8 @@ class OpResults:
         self._entry_of: dict[bytes, int] = {}
         self._entries: deque[tuple[int, Instant, tuple[bytes, ...]]] = deque()
         self._staged: dict[bytes, Outcome] = {}
-        for index, at, record in self._execute(sql.SELECT_RESULTS, (partition,)).fetchall():
+        rows: list[Any] = self._execute(sql.SELECT_RESULTS, (partition,)).fetchall()
+        for index, at, record in rows:
             ids = tuple(op_id for op_id, _ in RESULTS_CODEC.decode(record))
             self._remember(index, Instant(at), ids)
 

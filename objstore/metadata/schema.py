@@ -87,7 +87,6 @@ PARTITIONS: Final = _clustered(
     _integer("next_sequence"),
     _integer("fence"),
     _blob("state_hash"),
-    _blob("hard_state"),
     PrimaryKeyConstraint("partition"),
 )
 
@@ -209,7 +208,7 @@ RESULTS: Final = _clustered(
 
 def ddl() -> list[str]:
     """Return the statements that create an empty catalogue, in order."""
-    dialect = sqlite.dialect()  # type: ignore[no-untyped-call]
+    dialect = sqlite.dialect()
     statements = []
     for table in METADATA.sorted_tables:
         statements.append(str(CreateTable(table).compile(dialect=dialect)))

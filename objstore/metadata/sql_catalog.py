@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from heapq import merge
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final
+from typing import Any, Final, Self
 
 import xxhash
 
@@ -48,7 +48,7 @@ class CatalogStore:
         """What the writer measures."""
         return self.writer.stats
 
-    async def __aenter__(self) -> CatalogStore:
+    async def __aenter__(self) -> Self:
         self.writer.start()
         return self
 
@@ -140,7 +140,7 @@ class SqlCatalog:
         next_after = None
         if page.is_truncated and page.last is not None:
             next_after = page.last if isinstance(page.last, bytes) else page.last[0]
-        return ListPage(page.rows, page.common_prefixes, next_after)  # type: ignore[arg-type]
+        return ListPage(page.rows, page.common_prefixes, next_after)
 
     async def list_versions(
         self,

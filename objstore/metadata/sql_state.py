@@ -7,7 +7,7 @@ Shards and cursors are kept in memory between transactions, written once per tra
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Any, Final
 
 import apsw
 import xxhash
@@ -65,7 +65,6 @@ class SqlState:
         self.epoch = 0
         self.applied = 0
         self.state_hash = b""
-        self.hard_state = b""
         self.fence = Instant(0)
         self._sequence = 0
         self._shards: dict[BucketId, Shard] = {}
@@ -78,8 +77,8 @@ class SqlState:
         self._dirty.clear()
         row = self._execute(sql.SELECT_PARTITION, (self.partition,)).get
         if row is None:
-            row = (0, 0, 1, 0, b"", b"")
-        self.epoch, self.applied, self._sequence, fence, self.state_hash, self.hard_state = row
+            row = (0, 0, 1, 0, b"")
+        self.epoch, self.applied, self._sequence, fence, self.state_hash = row
         self.fence = Instant(fence)
 
     def flush(self) -> None:
@@ -110,23 +109,25 @@ class SqlState:
                 self._sequence,
                 self.fence,
                 self.state_hash,
-                self.hard_state,
             ),
         )
 
     def next_sequence(self) -> int:
+        """See `CatalogState`."""
         self.change_count += 1
         sequence = self._sequence
         self._sequence = sequence + 1
         return sequence
 
     def raise_fence(self, stamp: Instant) -> None:
+        """See `CatalogState`."""
         self.change_count += 1
         self.fence = stamp
 
     # --- shards
 
     def shard(self, bucket_id: BucketId) -> Shard | None:
+        """See `CatalogState`."""
         shard = self._shards.get(bucket_id)
         if shard is None:
             row = self._execute(sql.SELECT_SHARD, (bucket_id, self.partition)).get
@@ -140,14 +141,17 @@ class SqlState:
         return shard
 
     def add_shard(self, bucket_id: BucketId) -> None:
+        """See `CatalogState`."""
         self.change_count += 1
         self._execute(sql.ADD_SHARD, (bucket_id, self.partition))
 
     def save_shard(self, shard: Shard) -> None:
+        """See `CatalogState`."""
         self.change_count += 1
         self._dirty[shard.bucket_id] = shard
 
     def drop_shard(self, shard: Shard) -> None:
+        """See `CatalogState`."""
         self.change_count += 1
         self._execute(sql.DROP_FINISHED, (shard.number,))
         self._execute(sql.DROP_SHARD, (shard.number,))
@@ -157,76 +161,94 @@ class SqlState:
     # --- versions
 
     def current(self, shard: Shard, key: ObjectKey) -> VersionRow | None:
+        """See `CatalogState`."""
         row = self._execute(sql.SELECT_CURRENT, (shard.number, key)).get
         return None if row is None else VersionRow._make(row)
 
     def newest_noncurrent(self, shard: Shard, key: ObjectKey) -> VersionRow | None:
+        """See `CatalogState`."""
         row = self._execute(sql.SELECT_NEWEST, (shard.number, key)).get
         return None if row is None else VersionRow._make(row)
 
     def noncurrent(self, shard: Shard, key: ObjectKey, version_id: VersionId) -> VersionRow | None:
+        """See `CatalogState`."""
         row = self._execute(sql.SELECT_NONCURRENT, (shard.number, key, version_id)).get
         return None if row is None else VersionRow._make(row)
 
     def put_current(self, shard: Shard, row: VersionRow) -> None:
+        """See `CatalogState`."""
         self.change_count += 1
         self._execute(sql.PUT_CURRENT, (shard.number, *row))
 
     def put_noncurrent(self, shard: Shard, row: VersionRow) -> None:
+        """See `CatalogState`."""
         self.change_count += 1
         self._execute(sql.PUT_NONCURRENT, (shard.number, *row))
 
     def remove_current(self, shard: Shard, key: ObjectKey) -> None:
+        """See `CatalogState`."""
         self.change_count += 1
         self._execute(sql.REMOVE_CURRENT, (shard.number, key))
 
     def remove_noncurrent(self, shard: Shard, row: VersionRow) -> None:
+        """See `CatalogState`."""
         self.change_count += 1
         self._execute(sql.REMOVE_NONCURRENT, (shard.number, row.key, row.sequence))
 
     def add_inline(self, data: bytes) -> int:
+        """See `CatalogState`."""
         self.change_count += 1
         inline_id = self._inline_ids.next()
         self._execute(sql.ADD_INLINE, (inline_id, xxhash.xxh3_64_digest(data), data))
         return inline_id
 
     def remove_inline(self, inline_id: int) -> None:
+        """See `CatalogState`."""
         self.change_count += 1
         self._execute(sql.REMOVE_INLINE, (inline_id,))
 
     # --- uploads and parts
 
     def upload(self, shard: Shard, key: ObjectKey, upload_id: UploadId) -> UploadRow | None:
+        """See `CatalogState`."""
         row = self._execute(sql.SELECT_UPLOAD, (shard.number, key, upload_id)).get
         return None if row is None else UploadRow(UPLOAD_CODEC.decode(row[0]), bool(row[1]))
 
     def add_upload(self, shard: Shard, upload: Upload) -> None:
+        """See `CatalogState`."""
         self.change_count += 1
         record = UPLOAD_CODEC.encode(upload)
         self._execute(sql.ADD_UPLOAD, (shard.number, upload.key, upload.upload_id, record))
 
     def touch_uploads(self, shard: Shard, key: ObjectKey) -> None:
+        """See `CatalogState`."""
         self.change_count += 1
         self._execute(sql.TOUCH_UPLOADS, (shard.number, key))
 
     def remove_upload(self, shard: Shard, upload: Upload) -> None:
+        """See `CatalogState`."""
         self.change_count += 1
         self._execute(sql.REMOVE_UPLOAD, (shard.number, upload.key, upload.upload_id))
 
     def remove_uploads(self, shard: Shard, since: Instant) -> None:
-        for key, upload_id in self._execute(sql.SELECT_SHARD_UPLOADS, (shard.number,)).fetchall():
+        """See `CatalogState`."""
+        rows: list[Any] = self._execute(sql.SELECT_SHARD_UPLOADS, (shard.number,)).fetchall()
+        for key, upload_id in rows:
             self.remove_parts(shard, upload_id, numbers=None, since=since)
             self._execute(sql.REMOVE_UPLOAD, (shard.number, key, upload_id))
 
     def part(self, shard: Shard, upload_id: UploadId, number: int) -> PartRow | None:
+        """See `CatalogState`."""
         row = self._execute(sql.SELECT_PART, (shard.number, upload_id, number)).get
         return None if row is None else PartRow._make(row)
 
     def put_part(self, shard: Shard, upload_id: UploadId, row: PartRow) -> None:
+        """See `CatalogState`."""
         self.change_count += 1
         self._execute(sql.PUT_PART, (shard.number, upload_id, *row))
 
     def part_heads(self, shard: Shard, upload_id: UploadId) -> Sequence[PartHead]:
+        """See `CatalogState`."""
         rows = self._execute(sql.SELECT_PART_HEADS, (shard.number, upload_id))
         return [PartHead._make(row) for row in rows]
 
@@ -238,6 +260,7 @@ class SqlState:
         numbers: Sequence[int] | None,
         since: Instant,
     ) -> None:
+        """See `CatalogState`."""
         self.change_count += 1
         for first, last in (
             [(0, PARTS_MAX)] if numbers is None else zip(numbers, numbers, strict=True)
@@ -250,22 +273,26 @@ class SqlState:
             self._execute(sql.REMOVE_REPAIR_OF_PARTS, (self.partition, upload_id, first, last))
 
     def finished(self, shard: Shard, upload_id: UploadId) -> Finished | None:
+        """See `CatalogState`."""
         record = self._execute(sql.SELECT_FINISHED, (shard.number, upload_id)).get
         return None if record is None else COMPLETED_CODEC.decode(record)
 
     def add_finished(
         self, shard: Shard, upload_id: UploadId, finished: Finished, at: Instant
     ) -> None:
+        """See `CatalogState`."""
         self.change_count += 1
         record = COMPLETED_CODEC.encode(finished)
         self._execute(sql.ADD_FINISHED, (shard.number, upload_id, self.partition, at, record))
 
     def forget_finished(self, before: Instant) -> None:
+        """See `CatalogState`."""
         self._execute(sql.FORGET_FINISHED, (self.partition, before, FORGET_ROWS_MAX))
 
     # --- queues
 
     def add_garbage(self, extent: Extent, since: Instant) -> None:
+        """See `CatalogState`."""
         sequence = self.next_sequence()
         record = EXTENT_CODEC.encode(extent)
         self._execute(sql.ADD_GARBAGE, (self.partition, sequence, since, record))
@@ -273,11 +300,13 @@ class SqlState:
             self.remove_repair(extent.data_id, extent.part)
 
     def remove_garbage(self, sequences: Sequence[int]) -> None:
+        """See `CatalogState`."""
         self.change_count += 1
         for sequence in sequences:
             self._execute(sql.REMOVE_GARBAGE, (self.partition, sequence))
 
     def put_repair(self, shard: Shard, item: RepairItem) -> None:
+        """See `CatalogState`."""
         self.change_count += 1
         check(item.bucket_id == shard.bucket_id, "a repair belongs to its shard")
         extent = item.extent
@@ -297,5 +326,6 @@ class SqlState:
         )
 
     def remove_repair(self, data_id: DataId, part: int) -> None:
+        """See `CatalogState`."""
         self.change_count += 1
         self._execute(sql.REMOVE_REPAIR, (self.partition, data_id, part))

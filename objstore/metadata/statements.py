@@ -1,5 +1,7 @@
 """The SQL of the hot paths, as text: prepared once per connection by the driver's statement cache."""
 
+# ruff: noqa: S608 - text is put together from constants of this module only
+
 from __future__ import annotations
 
 from typing import Final
@@ -14,11 +16,10 @@ _USAGE: Final = "objects, versions, delete_markers, size_bytes, uploads, part_by
 # --- partitions, shards
 
 SELECT_PARTITION: Final = (
-    "SELECT epoch, applied, next_sequence, fence, state_hash, hard_state "
-    "FROM partitions WHERE partition=?"
+    "SELECT epoch, applied, next_sequence, fence, state_hash FROM partitions WHERE partition=?"
 )
 SELECT_PARTITIONS: Final = "SELECT partition, applied FROM partitions ORDER BY partition"
-PUT_PARTITION: Final = "INSERT OR REPLACE INTO partitions VALUES (?,?,?,?,?,?,?)"
+PUT_PARTITION: Final = "INSERT OR REPLACE INTO partitions VALUES (?,?,?,?,?,?)"
 SELECT_SHARD: Final = (
     f"SELECT number, is_open, versioning, {_USAGE} FROM shards WHERE bucket_id=? AND partition=?"
 )

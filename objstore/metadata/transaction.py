@@ -1,7 +1,8 @@
 """One transaction of the writer: a batch of commands applied, their results recorded, committed with one fsync.
 
-For each partition that the batch touches, in this order: deduplicate by op-id and apply, write the results as one row,
-move cursors and counters; then COMMIT. All of it, or nothing, is durable.
+For each partition that the batch touches, in this order: propose the commands to its log as one entry, deduplicate by
+op-id and apply what the log commits, write the results as one row, move cursors and counters; then COMMIT, and only then
+advance the logs. All of it, or nothing, is durable.
 
 A command that fails for a reason of its own that is not a refusal (a damaged row, a bug) must not take the batch
 with it: the transaction is rolled back and done again without that command. Whatever SQLite says of the file or the
@@ -17,6 +18,18 @@ from typing import Final, TypeAlias
 import apsw
 import xxhash
 
+from objstore.consensus import (
+    NO_REPLICA,
+    EntryKind,
+    Epoch,
+    HardState,
+    LogConfig,
+    LogState,
+    Membership,
+    PartitionLog,
+    Ready,
+    ReplicaId,
+)
 from objstore.metadata.apply import apply
 from objstore.metadata.commands import Command, CommandResult
 from objstore.metadata.records import Outcome, Refused
@@ -30,6 +43,7 @@ from objstore.model.errors import (
     InvariantError,
     NotFound,
     ObjstoreError,
+    check,
     error_from_parts,
 )
 from objstore.model.instant import Instant
@@ -38,6 +52,12 @@ from objstore.model.names import PartitionId
 __all__ = ["Answer", "Transactor"]
 
 Answer: TypeAlias = CommandResult | ObjstoreError
+_Payload: TypeAlias = tuple[tuple[int, Command], ...]
+"""One entry: commands with their positions in the batch."""
+
+LOCAL: Final = ReplicaId("local")
+NO_TIME: Final = Instant(0)
+"""A log of one replica has no timers."""
 
 REFUSALS: Final = (NotFound, Conflict, InvalidRequest, Denied)
 _FAULT_OF_COMMAND: Final = (
@@ -60,13 +80,48 @@ class _PoisonError(Exception):
 
 
 class _Replica:
-    """State and results of one partition in this file."""
+    """Log, state and results of one partition in this file.
+
+    The log has one replica: this file. What it is given comes back as committed in the same `Ready`, so that persisting
+    and applying fall into one transaction, and the entries need not outlive it.
+    """
 
     def __init__(
         self, connection: apsw.Connection, partition: PartitionId, inline_ids: InlineIds
     ) -> None:
         self.state = SqlState(connection, partition, inline_ids)
         self.results = OpResults(connection, partition)
+        self._ready: Ready | None = None
+        state = self.state
+        epoch = Epoch(state.epoch)
+        self._log = PartitionLog(
+            LogConfig(replica=LOCAL),
+            LogState(
+                hard_state=HardState(epoch, LOCAL if epoch else NO_REPLICA, state.applied),
+                applied=state.applied,
+                compacted_index=state.applied,
+                compacted_epoch=epoch,
+                membership=Membership((LOCAL,)),
+            ),
+        )
+        # Alone, nobody but this file can have been promised the next epoch.
+        refusal = self._log.become_leader(Epoch(epoch + 1), NO_TIME)
+        check(refusal is None, "a log of one replica refused to be led")
+
+    def propose(self, payload: _Payload) -> Ready:
+        """Put the commands of a batch into the log as one entry, and return what is to be done."""
+        first = self._log.propose([payload], NO_TIME)
+        check(isinstance(first, int), "a log of one replica refused an entry")
+        self._ready = self._log.take_ready()
+        if self._ready.hard_state is not None:
+            self.state.epoch = self._ready.hard_state.epoch
+        return self._ready
+
+    def advance(self) -> None:
+        """Tell the log that all of it is durable."""
+        if self._ready is not None:
+            self._log.advance(self._ready)
+            self._ready = None
 
     def answer(self, command: Command) -> Answer:
         """Apply a command, or find what it was answered before."""
@@ -84,11 +139,11 @@ class _Replica:
         self.results.stage(command.op_id, result)
         return result
 
-    def finish_entry(self, at: Instant) -> None:
+    def finish_entry(self, index: int, at: Instant) -> None:
         """Move results, cursors and counters; the last step before COMMIT."""
         state = self.state
-        state.applied += 1
-        record = self.results.write(state.applied, at)
+        state.applied = index
+        record = self.results.write(index, at)
         state.state_hash = xxhash.xxh3_64_digest(state.state_hash + record)
         state.flush()
 
@@ -126,26 +181,46 @@ class Transactor:
         self, batch: Sequence[tuple[PartitionId, Command]], answers: list[Answer | None]
     ) -> None:
         started = perf_counter()
-        self._connection.execute("BEGIN IMMEDIATE")
-        latest: dict[PartitionId, Instant] = {}
+        payloads: dict[PartitionId, list[tuple[int, Command]]] = {}
         for position, (partition, command) in enumerate(batch):
-            if answers[position] is not None:
-                continue
-            answers[position] = self._answer(position, partition, command)
-            latest[partition] = max(latest.get(partition, command.at), command.at)
-        for partition, at in latest.items():
-            self._replicas[partition].finish_entry(at)
+            if answers[position] is None:
+                payloads.setdefault(partition, []).append((position, command))
+        self._connection.execute("BEGIN IMMEDIATE")
+        for partition, payload in payloads.items():
+            self._apply(partition, tuple(payload), answers)
         applied = perf_counter()
         self._connection.execute("COMMIT")
         done = perf_counter()
+        for partition in payloads:
+            self._replicas[partition].advance()
         self._stats.count_batch(len(batch), apply_s=applied - started, commit_s=done - applied)
 
-    def _answer(self, position: int, partition: PartitionId, command: Command) -> Answer:
-        try:
-            replica = self._replicas.get(partition)
-            if replica is None:
+    def _apply(
+        self, partition: PartitionId, payload: _Payload, answers: list[Answer | None]
+    ) -> None:
+        replica = self._replica(partition, payload[0][0])
+        ready = replica.propose(payload)
+        for entry in ready.committed:
+            if entry.kind is not EntryKind.COMMAND:
+                continue
+            check(entry.payload is payload, "a log of one replica returned another entry")
+            for position, command in payload:
+                answers[position] = self._answer(replica, position, command)
+            replica.finish_entry(entry.index, max(command.at for _, command in payload))
+
+    def _replica(self, partition: PartitionId, position: int) -> _Replica:
+        replica = self._replicas.get(partition)
+        if replica is None:
+            try:
                 replica = _Replica(self._connection, partition, self._inline_ids)
-                self._replicas[partition] = replica
+            except ObjstoreError as error:
+                raise _PoisonError(position, error) from error
+            self._replicas[partition] = replica
+        return replica
+
+    @staticmethod
+    def _answer(replica: _Replica, position: int, command: Command) -> Answer:
+        try:
             return replica.answer(command)
         except ObjstoreError as error:
             raise _PoisonError(position, error) from error

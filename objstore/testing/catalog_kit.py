@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from typing import Any
+from typing import Any, TypeVar
 
 from objstore.metadata.commands import (
     Command,
@@ -42,6 +42,8 @@ from objstore.model.objects import (
     Upload,
 )
 
+C = TypeVar("C", bound=Command)
+
 __all__ = ["OWNER", "CommandKit", "bucket_record", "md5_of"]
 
 OWNER = CanonicalId("a" * 64)
@@ -78,15 +80,15 @@ class CommandKit:
         self._count += 1
         return make_stamped_id(self.at, self._count.to_bytes(10, "big"))
 
-    def make(self, kind: type[Command], **fields: Any) -> Command:
+    def make(self, kind: type[C], **fields: Any) -> C:
         """Return a command of a kind."""
-        fields = {
+        named: dict[str, Any] = {
             "op_id": OpId(self.next_id()),
             "at": self.at,
             "bucket_id": self.bucket_id,
             **fields,
         }
-        return kind(**fields)
+        return kind(**named)
 
     def extent(self, size: int, *, part: int = 0, lost: bool = False) -> Extent:
         """Return the extent of fresh bytes; one of its shards may exist nowhere."""
@@ -113,29 +115,23 @@ class CommandKit:
 
     def put(self, key: bytes, data: bytes = b"", **conditions: Any) -> PutVersion:
         """Return a write of inline bytes."""
-        command = self.make(
+        return self.make(
             PutVersion, version=self.version(key, data), conditions=Conditions(**conditions)
         )
-        assert isinstance(command, PutVersion)
-        return command
 
     def put_extent(self, key: bytes, size: int, *, lost: bool = False) -> PutVersion:
         """Return a write of bytes on drives."""
         body = ExtentBody(self.extent(size, lost=lost))
-        command = self.make(PutVersion, version=self.version(key, size=size, body=body))
-        assert isinstance(command, PutVersion)
-        return command
+        return self.make(PutVersion, version=self.version(key, size=size, body=body))
 
     def delete(self, key: bytes, **conditions: Any) -> DeleteKey:
         """Return a delete without a version."""
-        command = self.make(
+        return self.make(
             DeleteKey,
             key=ObjectKey(key),
             marker=self.version(key, is_delete_marker=True, etag=""),
             conditions=Conditions(**conditions),
         )
-        assert isinstance(command, DeleteKey)
-        return command
 
     def delete_version(self, key: bytes, version_id: str, etag: str | None = None) -> Command:
         """Return a delete of one version."""
@@ -153,9 +149,7 @@ class CommandKit:
             initiator=OWNER,
             **fields,
         )
-        command = self.make(CreateUpload, upload=upload)
-        assert isinstance(command, CreateUpload)
-        return command
+        return self.make(CreateUpload, upload=upload)
 
     def put_part(self, upload: Upload, number: int, size: int, **fields: Any) -> PutPart:
         """Return a part on drives; its ETag follows from number and size."""
@@ -167,13 +161,11 @@ class CommandKit:
             last_modified=self.at,
             **fields,
         )
-        command = self.make(PutPart, key=upload.key, upload_id=upload.upload_id, part=part)
-        assert isinstance(command, PutPart)
-        return command
+        return self.make(PutPart, key=upload.key, upload_id=upload.upload_id, part=part)
 
     def complete(self, upload: Upload, parts: list[Part], **fields: Any) -> CompleteUpload:
         """Return the Complete of an upload with these parts."""
-        command = self.make(
+        return self.make(
             CompleteUpload,
             key=upload.key,
             upload_id=upload.upload_id,
@@ -181,5 +173,3 @@ class CommandKit:
             version_id=VersionId(self.next_id().hex()),
             **fields,
         )
-        assert isinstance(command, CompleteUpload)
-        return command

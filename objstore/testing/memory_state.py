@@ -18,6 +18,7 @@ from objstore.metadata.records import (
     VersionRow,
 )
 from objstore.metadata.state import Shard
+from objstore.model.errors import check
 from objstore.model.instant import Instant
 from objstore.model.names import BucketId, DataId, ObjectKey, UploadId, VersionId
 from objstore.model.objects import Extent, ExtentBody, Upload
@@ -223,6 +224,7 @@ class MemoryState:
 
     def put_repair(self, shard: Shard, item: RepairItem) -> None:
         """See `CatalogState`."""
+        check(item.bucket_id == shard.bucket_id, "a repair belongs to its shard")
         self.change_count += 1
         self.repairs[item.extent.data_id, item.extent.part] = item
 

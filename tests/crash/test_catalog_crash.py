@@ -66,7 +66,7 @@ class FailingVfs(apsw.VFS):
         self.is_failing = False
         super().__init__("failing", base="")
 
-    def xOpen(self, name, flags):
+    def xOpen(self, name, flags):  # noqa: N802 - the name of APSW
         return FailingFile(self, name, flags)
 
 
@@ -75,7 +75,7 @@ class FailingFile(apsw.VFSFile):
         self.vfs = vfs
         super().__init__("", name, flags)
 
-    def xSync(self, flags):
+    def xSync(self, flags):  # noqa: N802 - the name of APSW
         if self.vfs.is_failing:
             raise apsw.IOError("injected")
         super().xSync(flags)

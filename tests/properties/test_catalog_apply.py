@@ -23,7 +23,7 @@ from objstore.metadata.commands import (
     SetTags,
     SetVersioning,
 )
-from objstore.metadata.records import PART_CODEC, EXTENT_CODEC, VERSION_CODEC
+from objstore.metadata.records import EXTENT_CODEC, PART_CODEC, VERSION_CODEC
 from objstore.metadata.stats import CatalogStats
 from objstore.metadata.transaction import Transactor
 from objstore.model.errors import ObjstoreError
