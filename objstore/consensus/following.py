@@ -25,6 +25,7 @@ from objstore.consensus.messages import (
 )
 from objstore.consensus.ready import LogConfig, LogState, Role
 from objstore.consensus.replica import ReplicaState
+from objstore.model.errors import check
 from objstore.model.instant import Instant
 
 __all__ = ["Following"]
@@ -82,8 +83,6 @@ class Following(ReplicaState):
 
     def _refuse(self, message: Addressed) -> None:
         """Tell the source of a lower epoch what is promised here."""
-        if not isinstance(message, (PromiseRequest, AppendRequest, FetchRequest, InstallSnapshot)):
-            return
         self._send(EpochRefused(self.replica, message.source, self._epoch, self._leader))
 
     # --- rule 4: append -------------------------------------------------------------------------------
@@ -101,6 +100,9 @@ class Following(ReplicaState):
 
     def _append_overlapping(self, message: AppendRequest) -> None:
         """A message from the past, or a leader that does not know our commit index: what is committed agrees."""
+        for entry in message.entries:
+            held = self._log.epoch_at(entry.index) if entry.index <= self._commit else None
+            check(held in {None, entry.epoch}, "a leader contradicts a committed entry")
         fresh = [entry for entry in message.entries if entry.index > self._commit]
         if fresh:
             self._accept_entries(fresh)

@@ -359,11 +359,18 @@ class Leading(Following):
         self._trace("snapshot_wanted", peer=peer, first_held=self._log.compacted_index + 1)
 
     def send_snapshot(self, target: ReplicaId, snapshot: Snapshot, now: Instant) -> None:
-        """Send a snapshot that the driver took with `snapshot_point`, to whom `Ready.snapshots_wanted` named."""
+        """Send a snapshot that the driver took with `snapshot_point`, to whom `Ready.snapshots_wanted` named.
+
+        Dropped if it is wanted no longer: making it took a while, and who does not lead may serve nobody but the
+        leader of the promised epoch.
+        """
         progress = self._progress.get(target)
         if progress is not None:
             deadline = Instant(now + self.config.snapshot_ms)
             progress.needs_snapshot(index=snapshot.index, deadline=deadline)
+        elif target != self._leader or target == self.replica:
+            self._trace("snapshot_dropped", target=target, index=snapshot.index)
+            return
         self._send(InstallSnapshot(self.replica, target, self._epoch, snapshot))
 
     def report_snapshot_failed(self, target: ReplicaId, now: Instant) -> None:

@@ -135,9 +135,7 @@ class ReplicaState:
 
     def _promise(self, epoch: Epoch, leader: ReplicaId) -> None:
         """Take the promise; it leaves with the next Ready, before every message that speaks of it."""
-        check(epoch >= self._epoch, "promises only rise")
-        if (epoch, leader) == (self._epoch, self._leader):
-            return
+        check(epoch > self._epoch, "promises only rise")
         self._epoch, self._leader = epoch, leader
         self._hard_state_changed = True
 
@@ -172,10 +170,7 @@ class ReplicaState:
         self._is_alone = self._membership.voters == (self.replica,)
 
     def _membership_at(self, index: int) -> Membership:
-        for since, membership in reversed(self._memberships):
-            if since <= index:
-                return membership
-        return self._memberships[0][1]
+        return [membership for since, membership in self._memberships if since <= index][-1]
 
     # --- cursors --------------------------------------------------------------------------------------
 
