@@ -62,7 +62,9 @@ PIP_TO_UV = {
 def main(arguments: list[str]) -> int:
     """Make the environments that the arguments name; return the exit code."""
     if sys.version_info < PYTHON_MIN:
-        return _fail(f"Python {platform.python_version()} is too old: run this with python3.11 or later")
+        return _fail(
+            f"Python {platform.python_version()} is too old: run this with python3.11 or later"
+        )
     unknown = sorted(set(arguments) - set(PROFILES))
     if unknown or not arguments:
         return _fail(f"usage: python3 deploy/bootstrap.py {' | '.join(PROFILES)}")
@@ -70,7 +72,9 @@ def main(arguments: list[str]) -> int:
         for profile in arguments:
             make_environment(profile)
     except subprocess.CalledProcessError as error:
-        return _fail(f"{Path(error.cmd[0]).name} {error.cmd[1]} failed with exit code {error.returncode}")
+        return _fail(
+            f"{Path(error.cmd[0]).name} {error.cmd[1]} failed with exit code {error.returncode}"
+        )
     except (OSError, SetupError) as error:
         return _fail(str(error))
     return 0
@@ -93,7 +97,9 @@ def make_environment(profile: str) -> None:
     environment = uv_environment(settings)
     _say(f"making {folder.name} from {lock.relative_to(ROOT)}")
     if not (folder / "bin" / "python").exists() or not _is_alive(folder):
-        _run([uv, "venv", "--quiet", "--clear", "--python", sys.executable, str(folder)], environment)
+        _run(
+            [uv, "venv", "--quiet", "--clear", "--python", sys.executable, str(folder)], environment
+        )
     stamp.unlink(missing_ok=True)
     python = ["--python", str(folder / "bin" / "python")]
     sync = ["pip", "sync", "--quiet", "--require-hashes", "--compile-bytecode", *python, str(lock)]
@@ -113,12 +119,21 @@ def find_uv(settings: dict[str, str]) -> str:
     _say(f"installing uv {UV_VERSION} into .tools/")
     pip = [sys.executable, "-m", "pip"]
     if _works([*pip, "--version"]):
-        options = ["--quiet", "--disable-pip-version-check", "--no-deps", "--upgrade", "--only-binary", ":all:"]
+        options = [
+            "--quiet",
+            "--disable-pip-version-check",
+            "--no-deps",
+            "--upgrade",
+            "--only-binary",
+            ":all:",
+        ]
         _run([*pip, "install", *options, "--target", str(TOOLS), f"uv=={UV_VERSION}"], None)
     else:
         unpack_wheel(download_wheel(settings))
     if not _works([str(ours), "--version"]):
-        raise SetupError("the installed uv does not run here: install uv yourself and put it on PATH")
+        raise SetupError(
+            "the installed uv does not run here: install uv yourself and put it on PATH"
+        )
     return str(ours)
 
 
@@ -130,7 +145,9 @@ def download_wheel(settings: dict[str, str]) -> bytes:
     libc = "glibc" if platform.libc_ver()[0] == "glibc" else "other"
     wheel = UV_WHEELS.get((platform.machine(), libc))
     if wheel is None:
-        raise SetupError(f"no uv is pinned for {platform.machine()} with {libc}: put uv on PATH, or install pip")
+        raise SetupError(
+            f"no uv is pinned for {platform.machine()} with {libc}: put uv on PATH, or install pip"
+        )
     index = settings.get("index-url", "")
     if not index:
         raise SetupError(
@@ -142,12 +159,18 @@ def download_wheel(settings: dict[str, str]) -> bytes:
     context = ssl.create_default_context(cafile=settings.get("cert"))
     links = _Links()
     links.feed(_fetch(page_url, context).decode("utf-8", "replace"))
-    found = [link for link in links.found if urllib.parse.unquote(link.partition("#")[0]).endswith("/" + name)]
+    found = [
+        link
+        for link in links.found
+        if urllib.parse.unquote(link.partition("#")[0]).endswith("/" + name)
+    ]
     if not found:
         raise SetupError(f"the package index has no {name}")
     content = _fetch(urllib.parse.urljoin(page_url, found[0].partition("#")[0]), context)
     if hashlib.sha256(content).hexdigest() != sha256:
-        raise SetupError(f"{name} from the package index does not have the pinned SHA-256: not used")
+        raise SetupError(
+            f"{name} from the package index does not have the pinned SHA-256: not used"
+        )
     return content
 
 
@@ -187,7 +210,11 @@ def unpack_wheel(content: bytes) -> None:
 def pip_settings() -> dict[str, str]:
     """Return pip's settings about where packages come from; the environment wins over files."""
     home = Path.home()
-    files = [Path("/etc/pip.conf"), home / ".pip" / "pip.conf", home / ".config" / "pip" / "pip.conf"]
+    files = [
+        Path("/etc/pip.conf"),
+        home / ".pip" / "pip.conf",
+        home / ".config" / "pip" / "pip.conf",
+    ]
     if named := os.environ.get("PIP_CONFIG_FILE"):
         files.append(Path(named))
     parser = configparser.RawConfigParser()

@@ -1,7 +1,7 @@
 """Installs the wheel of dist/ into an environment of its own, serves with it and asks whether it is ready.
 
-What this catches: files missing from the wheel, a dependency that only the development environment has, an entry point that does not
-start. Prints one line and ends with 0, or says what failed and ends with 1.
+What this catches: files missing from the wheel, a dependency that only the development environment has, an entry point
+that does not start. Prints one line and ends with 0, or says what failed and ends with 1.
 """
 
 from __future__ import annotations
@@ -26,7 +26,10 @@ def main() -> int:
     """Run the smoke test; return the exit code."""
     wheels = sorted((ROOT / "dist").glob("objstore-*.whl"))
     if len(wheels) != 1:
-        print(f"smoke: expected one wheel in dist/, found {len(wheels)}: run `make build`", file=sys.stderr)
+        print(
+            f"smoke: expected one wheel in dist/, found {len(wheels)}: run `make build`",
+            file=sys.stderr,
+        )
         return 1
     folder = Path(tempfile.mkdtemp(prefix="objstore-smoke-"))
     try:
@@ -55,7 +58,9 @@ def install(wheel: Path, folder: Path) -> None:
 
 def serve_once(program: Path) -> float:
     """Start the server, wait until it says that it is ready, stop it; return the seconds to readiness."""
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("OBJSTORE_")}
+    environment = {
+        name: value for name, value in os.environ.items() if not name.startswith("OBJSTORE_")
+    }
     command = [str(program), "serve", "--dev", "--address", "127.0.0.1:0"]
     started = time.monotonic()
     with subprocess.Popen(
