@@ -259,7 +259,8 @@ def _bring_up(connection: apsw.Connection) -> None:
         return
     if found:
         raise UnknownFormat("the control store was written by another version", version=found)
-    connection.execute(f"BEGIN IMMEDIATE; {_SCHEMA} PRAGMA user_version={FORMAT_VERSION}; COMMIT")
+    script = f"BEGIN IMMEDIATE; {_SCHEMA} PRAGMA user_version={FORMAT_VERSION}; COMMIT"
+    connection.execute(script).fetchall()
 
 
 def _item(key: str, value: bytes, revision: int, digest: bytes) -> Item:

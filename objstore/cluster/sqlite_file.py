@@ -47,18 +47,25 @@ def open_writer(
     flags = apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE
     is_new = not path.exists()
     connection = apsw.Connection(str(path), flags=flags, vfs=vfs)
-    connection.execute(
-        f"PRAGMA page_size={PAGE_BYTES};"
-        f"PRAGMA mmap_size=0; PRAGMA cache_size=-{cache_kib}; PRAGMA temp_store=MEMORY;"
-        "PRAGMA busy_timeout=0"
+    _set(
+        connection,
+        page_size=PAGE_BYTES,
+        mmap_size=0,
+        cache_size=-cache_kib,
+        temp_store="MEMORY",
+        busy_timeout=0,
     )
     found = connection.pragma("application_id")
     if found not in {0, application_id}:
         connection.close()
         raise UnknownFormat("the file belongs to another application", file=str(path))
-    connection.execute(
-        "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA wal_autocheckpoint=0;"
-        "PRAGMA foreign_keys=OFF; PRAGMA trusted_schema=OFF"
+    _set(
+        connection,
+        journal_mode="WAL",
+        synchronous="FULL",
+        wal_autocheckpoint=0,
+        foreign_keys="OFF",
+        trusted_schema="OFF",
     )
     if found == 0:
         connection.execute(f"PRAGMA application_id={application_id}")
@@ -75,11 +82,22 @@ def open_reader(path: Path, *, cache_kib: int) -> apsw.Connection:
     """
     check_library()
     connection = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READWRITE)
-    connection.execute(
-        f"PRAGMA busy_timeout={READER_BUSY_MS}; PRAGMA query_only=ON; PRAGMA wal_autocheckpoint=0;"
-        f"PRAGMA mmap_size=0; PRAGMA cache_size=-{cache_kib}; PRAGMA temp_store=MEMORY"
+    _set(
+        connection,
+        busy_timeout=READER_BUSY_MS,
+        query_only="ON",
+        wal_autocheckpoint=0,
+        mmap_size=0,
+        cache_size=-cache_kib,
+        temp_store="MEMORY",
     )
     return connection
+
+
+def _set(connection: apsw.Connection, **settings: int | str) -> None:
+    """Set pragmas one by one: several in one string would stop at the first that returns a row."""
+    for name, value in settings.items():
+        connection.execute(f"PRAGMA {name}={value}").fetchall()
 
 
 def _sync_directory(directory: Path) -> None:

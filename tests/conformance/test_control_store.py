@@ -1,0 +1,182 @@
+"""What every control store must do, whatever is behind it. An adapter joins by adding its opener to `OPENERS`."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import asynccontextmanager
+
+import pytest
+
+from objstore.cluster.control_store import Change
+from objstore.cluster.sqlite_control_store import SqliteControlStore
+
+
+@asynccontextmanager
+async def open_sqlite(directory):
+    async with SqliteControlStore.open(directory / "control.sqlite") as store:
+        yield store
+
+
+OPENERS = {"sqlite": open_sqlite}
+
+
+@pytest.fixture(params=sorted(OPENERS))
+def run(request, tmp_path):
+    """Run a scenario on a fresh store."""
+
+    def run_scenario(scenario):
+        async def inside():
+            async with OPENERS[request.param](tmp_path) as store:
+                return await scenario(store)
+
+        return asyncio.run(inside())
+
+    return run_scenario
+
+
+async def take(changes, count):
+    found = []
+    async for change in changes:
+        found.append(change)
+        if len(found) == count:
+            return found
+    raise AssertionError("a watch never ends")
+
+
+def test_a_value_is_what_was_put_last(run):
+    """The simplest promise; the revision says which write is seen."""
+
+    async def scenario(store):
+        assert await store.get("a") is None
+        first = await store.put("a", b"1")
+        second = await store.put("a", b"\x00\xff")
+        item = await store.get("a")
+        assert (item.key, item.value, item.revision) == ("a", b"\x00\xff", second)
+        assert second > first > 0
+
+    run(scenario)
+
+
+def test_a_removed_item_is_gone_once(run):
+    """Removing twice must not look like success twice: the second caller removed nothing."""
+
+    async def scenario(store):
+        await store.put("a", b"1")
+        assert await store.delete("a") is True
+        assert await store.delete("a") is False
+        assert await store.get("a") is None
+
+    run(scenario)
+
+
+def test_create_only_succeeds_once(run):
+    """A bucket name is won by one of two creators: revision 0 means that it must not exist."""
+
+    async def scenario(store):
+        outcomes = await asyncio.gather(
+            *(store.put("bucket", b"%d" % number, expected_revision=0) for number in range(8))
+        )
+        winners = [number for number, revision in enumerate(outcomes) if revision is not None]
+        assert len(winners) == 1
+        assert (await store.get("bucket")).value == b"%d" % winners[0]
+
+    run(scenario)
+
+
+def test_compare_and_set_refuses_a_stale_revision(run):
+    """An epoch is handed out by compare-and-set; a stale one must change nothing (reliability rule B1)."""
+
+    async def scenario(store):
+        first = await store.put("epoch", b"1")
+        second = await store.put("epoch", b"2", expected_revision=first)
+        assert second is not None
+        assert await store.put("epoch", b"3", expected_revision=first) is None
+        assert await store.delete("epoch", expected_revision=first) is False
+        assert (await store.get("epoch")).value == b"2"
+        assert await store.delete("epoch", expected_revision=second) is True
+
+    run(scenario)
+
+
+def test_a_recreated_item_has_a_new_revision(run):
+    """Whoever remembers the old item must not mistake the new one for it."""
+
+    async def scenario(store):
+        first = await store.put("a", b"1")
+        await store.delete("a")
+        assert await store.put("a", b"1", expected_revision=0) > first
+        assert await store.put("a", b"2", expected_revision=first) is None
+
+    run(scenario)
+
+
+def test_list_returns_a_prefix_in_order_and_in_pages(run):
+    """The bucket registry pages through its keys."""
+
+    async def scenario(store):
+        for key in ["b/2", "a/1", "b/10", "b", "c/1", "b/1"]:
+            await store.put(key, key.encode())
+        assert [item.key for item in await store.list("b/")] == ["b/1", "b/10", "b/2"]
+        assert [item.key for item in await store.list("b/", limit=2)] == ["b/1", "b/10"]
+        assert [item.key for item in await store.list("b/", after="b/10")] == ["b/2"]
+        assert [item.key for item in await store.list("")] == [
+            "a/1", "b", "b/1", "b/10", "b/2", "c/1",
+        ]  # fmt: skip
+        assert all(item.value == item.key.encode() for item in await store.list(""))
+
+    run(scenario)
+
+
+def test_a_watch_starts_where_it_was_told(run):
+    """A cache that read at a revision must hear of everything later, and nothing twice."""
+
+    async def scenario(store):
+        await store.put("w/a", b"1")
+        seen = await store.put("w/a", b"2")
+        third = await store.put("w/b", b"3")
+        await store.put("other", b"x")
+        await store.delete("w/a")
+        changes = await take(store.watch("w/", after_revision=seen), 2)
+        assert changes[0] == Change("w/b", b"3", third)
+        assert (changes[1].key, changes[1].value) == ("w/a", None)
+        assert changes[1].revision > third
+
+    run(scenario)
+
+
+def test_a_watch_wakes_for_changes_to_come(run):
+    """No change may fall between looking and waiting."""
+
+    async def scenario(store):
+        start = await store.put("w/0", b"")
+
+        async def write():
+            for number in range(1, 50):
+                await store.put(f"w/{number}", b"")
+                await store.put(f"other/{number}", b"")
+
+        async with asyncio.TaskGroup() as group:
+            watcher = group.create_task(take(store.watch("w/", after_revision=start), 49))
+            group.create_task(write())
+        assert [change.key for change in watcher.result()] == [f"w/{n}" for n in range(1, 50)]
+
+    run(scenario)
+
+
+def test_everything_is_there_after_reopening(tmp_path):
+    """What was acknowledged is durable, and revisions go on from where they were."""
+
+    async def write():
+        async with SqliteControlStore.open(tmp_path / "control.sqlite") as store:
+            await store.put("a", b"1")
+            return await store.put("b", b"2")
+
+    async def read():
+        async with SqliteControlStore.open(tmp_path / "control.sqlite") as store:
+            items = await store.list("")
+            return [item.value for item in items], await store.put("c", b"3")
+
+    last = asyncio.run(write())
+    values, following = asyncio.run(read())
+    assert values == [b"1", b"2"]
+    assert following > last
