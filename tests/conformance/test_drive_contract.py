@@ -341,8 +341,8 @@ def test_drive_that_is_gone_says_so(bench):
         bench.take_away()
         drive, shard_id = bench.drive, make(block=1).header.shard_id
         for call in (
-            lambda: drive.ping(),
-            lambda: drive.usage(),
+            drive.ping,
+            drive.usage,
             lambda: drive.write([make(block=1)]),
             lambda: drive.read(shard_id, start=0, length=1),
             lambda: drive.stat(shard_id),

@@ -14,8 +14,8 @@ from objstore.storage import (
     PosixDrive,
     ShardHeader,
     ShardId,
+    format_drive,
 )
-from objstore.storage import format_drive
 from objstore.storage.system import SYSTEM
 
 

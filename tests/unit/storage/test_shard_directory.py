@@ -86,7 +86,7 @@ class Scripted(System):
 
     def link(self, source, path):
         self._step("link")
-        assert os.stat(source).st_ino in self.synced, "a name was given to bytes that may be lost"
+        assert source.stat().st_ino in self.synced, "a name was given to bytes that may be lost"
         super().link(source, path)
 
     def unlink(self, path):
