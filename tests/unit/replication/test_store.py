@@ -17,7 +17,7 @@ from objstore.model.errors import (
 )
 from objstore.model.objects import Misplaced, Scheme
 from objstore.storage.format import PREFIX_BYTES
-from objstore.testing.faulty_drive import Fail, Fault, FaultyDrive, Lose, Stall
+from objstore.testing.faulty_drive import Fail, Fault, FaultyDrive, FlipBit, Lose, Stall
 
 WORLDS = [(Scheme(1, 0), 1), (Scheme(1, 1), 2), (Scheme(1, 2), 3), (Scheme(4, 2), 6)]
 BLOCK_BYTES = 256 * 1024
@@ -140,9 +140,11 @@ def test_failure_in_the_middle_stops_the_stream(world, body, data_id, payload):
         async with world.store() as store:
             extent = await store.write(data_id, 0, body(payload))
             del world.inner["d0"].files[f"{data_id.hex()}-0-2-0"]
+            stream = store.read(extent, 0, extent.size)
+            for _ in range(2):
+                got.extend(await anext(stream))
             with pytest.raises(UnreadableData):
-                async for piece in store.read(extent, 0, extent.size):
-                    got.extend(piece)
+                await anext(stream)
 
     anyio.run(story)
     assert bytes(got) == payload[: 2 * BLOCK_BYTES]
@@ -363,6 +365,21 @@ def test_drive_that_lies_is_found_by_the_read(world, body, read_all, data_id, pa
                 world.drives["d0"] = world.inner["d0"]
                 assert await store.repair(extent, block) == ()
             assert world.files_count() == 3 * extent.blocks_count
+
+    anyio.run(story)
+    assert world.damage
+
+
+def test_bits_that_flip_on_the_way_down_are_found(world, body, read_all, data_id, payload):
+    """A bad controller writes what it was not given; the read notices and another drive answers."""
+    world = world(Scheme(1, 2), 3)
+    flip = Fault("write", FlipBit(PREFIX_BYTES + 9), count=0)
+    world.drives["d1"] = FaultyDrive(world.inner["d1"], [flip])
+
+    async def story():
+        async with world.store() as store:
+            extent = await store.write(data_id, 0, body(payload))
+            assert await read_all(store, extent) == payload
 
     anyio.run(story)
     assert world.damage
