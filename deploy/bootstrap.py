@@ -127,7 +127,8 @@ def find_uv(settings: dict[str, str]) -> str:
             "--only-binary",
             ":all:",
         ]
-        _run([*pip, "install", *options, "--target", str(TOOLS), f"uv=={UV_VERSION}"], None)
+        environment = {**os.environ, "PIP_ROOT_USER_ACTION": "ignore"}
+        _run([*pip, "install", *options, "--target", str(TOOLS), f"uv=={UV_VERSION}"], environment)
     else:
         unpack_wheel(download_wheel(settings))
     if not _works([str(ours), "--version"]):
@@ -263,7 +264,7 @@ def _works(command: list[str]) -> bool:
         return False
 
 
-def _run(command: list[str], environment: dict[str, str] | None) -> None:
+def _run(command: list[str], environment: dict[str, str]) -> None:
     subprocess.run(command, check=True, cwd=ROOT, env=environment)
 
 

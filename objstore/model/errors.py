@@ -62,8 +62,8 @@ class ObjstoreError(Exception):
 
     def __eq__(self, other: object) -> bool:
         return (
-            type(other) is type(self)
-            and isinstance(other, ObjstoreError)
+            isinstance(other, ObjstoreError)
+            and type(other) is type(self)
             and (self.message, self.detail) == (other.message, other.detail)
         )
 

@@ -14,15 +14,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, MutableMapping
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import structlog
+from uvicorn.protocols.http.flow_control import FlowControl
 
 from objstore.model.errors import ClientDisconnected, check
-from objstore.server.http_head import render_error, render_head
-
-if TYPE_CHECKING:
-    from objstore.server.http_protocol import HttpProtocol
+from objstore.server.http_head import HeadDate, render_error, render_head
 
 __all__ = ["BODY_BUFFER_BYTES", "BodyEnd", "Exchange"]
 
@@ -48,6 +46,31 @@ class BodyEnd:
     """The answer is complete."""
 
 
+class Connection(Protocol):
+    """What an exchange needs of the connection that it happens on."""
+
+    transport: asyncio.Transport
+    loop: asyncio.AbstractEventLoop
+    flow: FlowControl
+
+    @property
+    def date(self) -> HeadDate:
+        """The rendered date of this second."""
+        ...
+
+    def resume_reading(self) -> None:
+        """Read from the client again."""
+        ...
+
+    def may_keep_alive(self, exchange: Exchange) -> bool:
+        """Tell whether another request may follow on the connection."""
+        ...
+
+    def answer_complete(self, exchange: Exchange) -> None:
+        """Take note that the answer is complete."""
+        ...
+
+
 class Exchange:
     """The state of one request and its answer; `receive` and `send` are what the application gets."""
 
@@ -55,9 +78,9 @@ class Exchange:
         "_body_left",
         "_body_told",
         "_chunks",
+        "_connection",
         "_head",
         "_is_chunked",
-        "_protocol",
         "_waiter",
         "body_bytes_buffered",
         "body_complete",
@@ -73,15 +96,15 @@ class Exchange:
 
     def __init__(
         self,
-        protocol: HttpProtocol,
+        connection: Connection,
         scope: MutableMapping[str, Any],
         *,
         expects_continue: bool,
         keep_alive: bool,
     ) -> None:
-        self._protocol = protocol
+        self._connection = connection
         self.scope = scope
-        self.transport = protocol.transport
+        self.transport = connection.transport
         self.keep_alive = keep_alive
         self.expects_continue = expects_continue
         self.is_disconnected = False
@@ -166,9 +189,7 @@ class Exchange:
             self.transport.abort()
             return
         message = "We encountered an internal error. Please try again."
-        self.transport.write(
-            render_error(500, "InternalError", message, self._protocol.limits.date)
-        )
+        self.transport.write(render_error(500, "InternalError", message, self._connection.date))
         self._head = b""
         self.keep_alive = False
         self._complete()
@@ -190,8 +211,8 @@ class Exchange:
 
     async def _wait(self) -> None:
         check(self._waiter is None, "two tasks receive the body of one request")
-        self._protocol.resume_reading()
-        waiter = self._protocol.loop.create_future()
+        self._connection.resume_reading()
+        waiter = self._connection.loop.create_future()
         self._waiter = waiter
         try:
             await waiter
@@ -204,7 +225,7 @@ class Exchange:
         if chunks:
             self._chunks = []
             self.body_bytes_buffered = 0
-            self._protocol.resume_reading()
+            self._connection.resume_reading()
         self._body_told = self.body_complete
         return {"type": "http.request", "body": body, "more_body": not self.body_complete}
 
@@ -226,8 +247,8 @@ class Exchange:
         check(kind == "http.response.body", "the body of the answer expected")
         check(not self.response_complete, "the answer is complete already")
         self._write(message.get("body", b""), more=message.get("more_body", False))
-        if self._protocol.flow.write_paused:
-            await self._protocol.flow.drain()
+        if self._connection.flow.write_paused:
+            await self._connection.flow.drain()
 
     def _start(self, message: MutableMapping[str, Any]) -> None:
         status = message["status"]
@@ -235,9 +256,9 @@ class Exchange:
         rendered = render_head(
             status,
             message.get("headers", ()),
-            self._protocol.limits.date,
+            self._connection.date,
             is_head_request=is_head_request,
-            keep_alive=self.keep_alive and self._protocol.may_keep_alive(self),
+            keep_alive=self.keep_alive and self._connection.may_keep_alive(self),
             may_chunk=self.scope["http_version"] != "1.0",
         )
         self.response_started = True
@@ -271,7 +292,7 @@ class Exchange:
         self.response_started = self.response_complete = True
         self._chunks = []
         self._wake()
-        self._protocol.answer_complete(self)
+        self._connection.answer_complete(self)
 
 
 def _framed(body: bytes | bytearray | memoryview, *, more: bool) -> bytes:

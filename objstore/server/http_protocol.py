@@ -186,6 +186,11 @@ class HttpProtocol(HttpToolsProtocol):
         else:
             self.cycle.keep_alive = False
 
+    @property
+    def date(self) -> HeadDate:
+        """The rendered date of this second."""
+        return self.limits.date
+
     def resume_reading(self) -> None:
         """Read from the socket again; called when the application asks for more of the body."""
         if not self.pipeline or self._is_lingering:

@@ -203,4 +203,4 @@ register(_serve_command(), healthcheck, version)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

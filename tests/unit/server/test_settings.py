@@ -5,8 +5,8 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 
-from objstore.server.settings_page import settings_page
 from objstore.server.settings import Kind, Secret, Settings, build_settings, setting_rows
+from objstore.server.settings_page import settings_page
 
 ROOT = Path(__file__).parents[3]
 
