@@ -25,6 +25,7 @@ from typing import Final
 from pyeclib.ec_iface import ECDriver
 
 from objstore.model.errors import UnreadableData, check
+from objstore.model.limits import KIB
 from objstore.model.objects import Scheme
 from objstore.storage.format import Buffer
 
@@ -33,6 +34,10 @@ __all__ = ["decode", "encode", "rebuild", "shard_bytes"]
 _CODE: Final = "isa_l_rs_cauchy"
 _HEADER_BYTES: Final = 80
 _METADATA_BYTES: Final = 59
+_SLICE_BYTES: Final = 64 * KIB
+"""Shards are coded in slices of this size: they stay in the processor's cache, which makes coding
+more than twice as fast, and between two of them the event loop gets the interpreter lock, which
+the library does not release."""
 _CHECKSUM_OFFSET: Final = 67
 _LENGTHS: Final = struct.Struct("<IIIQ")
 """Index, payload length, length of backend metadata, length of the whole."""
@@ -52,19 +57,8 @@ def encode(scheme: Scheme, block: Buffer) -> list[Buffer]:
     check(len(block) > 0, "a block has at least one byte")
     if scheme.k == 1:
         return [block] * scheme.width
-    data = block if isinstance(block, bytes) else bytes(block)
-    size = shard_bytes(scheme, len(data))
-    view = memoryview(data)
-    fragments = _driver(scheme).encode(data)
-    shards: list[Buffer] = []
-    for index, fragment in enumerate(fragments):
-        stop = (index + 1) * size
-        if index < scheme.k and stop <= len(data):
-            shards.append(view[stop - size : stop])
-        else:
-            shards.append(memoryview(fragment)[_HEADER_BYTES:])
-    check(all(len(shard) == size for shard in shards), "the code made shards of another length")
-    return shards
+    data = _data_shards(scheme, memoryview(block))
+    return [*data, *_parity_shards(scheme, data)]
 
 
 def decode(scheme: Scheme, payloads: Mapping[int, Buffer], block_bytes: int) -> Buffer:
@@ -97,14 +91,40 @@ def rebuild(
     sources = sorted(payloads)[: scheme.k]
     size = len(payloads[sources[0]])
     check(all(len(payloads[index]) == size for index in sources), "shards differ in length")
-    fragments = [
-        b"".join((_fragment_header(scheme, index, size), payloads[index])) for index in sources
-    ]
-    rebuilt = _driver(scheme).reconstruct(fragments, wanted)
-    return {
-        index: memoryview(fragment)[_HEADER_BYTES:]
-        for index, fragment in zip(wanted, rebuilt, strict=True)
-    }
+    driver = _driver(scheme)
+    views = {index: memoryview(payloads[index]) for index in sources}
+    pieces: dict[int, list[memoryview]] = {index: [] for index in wanted}
+    for start in range(0, size, _SLICE_BYTES):
+        slice_bytes = min(_SLICE_BYTES, size - start)
+        fragments = [
+            _fragment_header(scheme, index, slice_bytes) + view[start : start + slice_bytes]
+            for index, view in views.items()
+        ]
+        for index, fragment in zip(wanted, driver.reconstruct(fragments, wanted), strict=True):
+            pieces[index].append(memoryview(fragment)[_HEADER_BYTES:])
+    return {index: b"".join(shard_pieces) for index, shard_pieces in pieces.items()}
+
+
+def _data_shards(scheme: Scheme, block: memoryview) -> list[Buffer]:
+    """Slices of the block, all of one length; only what reaches beyond its end is copied."""
+    size = shard_bytes(scheme, len(block))
+    shards: list[Buffer] = []
+    for start in range(0, scheme.k * size, size):
+        shard = block[start : start + size]
+        shards.append(shard if len(shard) == size else bytes(shard).ljust(size, b"\0"))
+    return shards
+
+
+def _parity_shards(scheme: Scheme, data: list[Buffer]) -> list[Buffer]:
+    driver = _driver(scheme)
+    views = [memoryview(shard) for shard in data]
+    pieces: list[list[memoryview]] = [[] for _ in range(scheme.m)]
+    for start in range(0, len(data[0]), _SLICE_BYTES):
+        stop = start + _SLICE_BYTES
+        fragments = driver.encode(b"".join([view[start:stop] for view in views]))
+        for parity, fragment in zip(pieces, fragments[scheme.k :], strict=True):
+            parity.append(memoryview(fragment)[_HEADER_BYTES:])
+    return [b"".join(parity) for parity in pieces]
 
 
 def _any_copy(payloads: Mapping[int, Buffer]) -> Buffer:
@@ -127,6 +147,7 @@ def _header_template(scheme: Scheme) -> bytes:
     return header
 
 
+@functools.lru_cache(maxsize=256)
 def _fragment_header(scheme: Scheme, index: int, size: int) -> bytes:
     template = _header_template(scheme)
     lengths = _LENGTHS.pack(index, size, 0, size * scheme.k)

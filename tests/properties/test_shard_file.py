@@ -30,7 +30,10 @@ class Clock:
         return 0.0
 
 
-def stored(payload, shard_id=ShardId(DataId(b"\x05" * 16), 1, 2, 3)):
+SHARD_ID = ShardId(DataId(b"\x05" * 16), 1, 2, 3)
+
+
+def stored(payload, shard_id=SHARD_ID):
     drive = MemoryDrive(DriveId("d"), Clock())
     shard = NewShard(ShardHeader(shard_id, Scheme(4, 2), 4 * len(payload), len(payload)), payload)
     anyio.run(drive.write, [shard])

@@ -20,7 +20,7 @@ def block_of(size):
 
 
 @pytest.mark.parametrize("scheme", CODED, ids=str)
-@pytest.mark.parametrize("size", [1, 2, 7, 100, 4096, 70_001])
+@pytest.mark.parametrize("size", [1, 2, 7, 100, 4096, 70_001, 300_001])
 def test_shards_are_what_the_definition_says(scheme, size):
     """Every later program must be able to decode them; data shards are plain slices of the block."""
     block = block_of(size)

@@ -14,7 +14,10 @@ class Ring:
         return [DriveId(name) for name in "abc"]
 
 
-def extent(*, misplaced=(), scheme=Scheme(1, 2)):
+COPIES = Scheme(1, 2)
+
+
+def extent(*, misplaced=(), scheme=COPIES):
     return Extent(DataId(b"\x01" * 16), 2, 100, 10, scheme, 1, misplaced)
 
 
