@@ -6,11 +6,15 @@ import http.client
 import os
 import re
 import signal
+import ssl
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
+
+from objstore.testing.certificates import make_certificates
 
 PROGRAM = """
 import asyncio, sys
@@ -39,7 +43,9 @@ async def open_node(settings):
     yield SimpleNamespace(app=app, readiness=readiness, root_keys=keys, notices=("a notice",))
     print("node closed", flush=True)
 
-settings = load_settings(flags={"dev": True, "address": "127.0.0.1:0", "drain_deadline_s": sys.argv[1]}, environ={})
+flags = {"dev": True, "address": "127.0.0.1:0", "drain_deadline_s": sys.argv[1]}
+flags.update(zip(("tls_cert", "tls_key"), sys.argv[2:]))
+settings = load_settings(flags=flags, environ={})
 sys.exit(run(settings, open_node, announce=lambda text: print(text, flush=True)))
 """
 DEADLINE_S = 30
@@ -82,16 +88,16 @@ class Server:
 
 
 @contextmanager
-def serving(*, drain_deadline_s: float = DEADLINE_S) -> Iterator[Server]:
+def serving(*tls: Path, drain_deadline_s: float = DEADLINE_S) -> Iterator[Server]:
     """Run the program until the block ends."""
-    command = [sys.executable, "-c", PROGRAM, str(drain_deadline_s)]
+    command = [sys.executable, "-c", PROGRAM, str(drain_deadline_s), *map(str, tls)]
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
     ) as process:
         server = Server(process)
         try:
             server.banner = server.read_until("aws s3 mb")
-            found = re.search(r"http://127\.0\.0\.1:(\d+)", server.banner)
+            found = re.search(r"https?://127\.0\.0\.1:(\d+)", server.banner)
             assert found
             server.address = ("127.0.0.1", int(found[1]))
             yield server
@@ -146,3 +152,27 @@ def test_banner_tells_what_to_do_next_and_development_data_goes_away() -> None:
         server.process.send_signal(signal.SIGTERM)
         server.process.wait(DEADLINE_S)
         assert not os.path.exists(directory[1])
+
+
+def test_hangup_serves_the_renewed_certificate(tmp_path) -> None:
+    """Certificates are renewed every few weeks; a restart for each would be an outage for each."""
+    old = make_certificates(tmp_path)
+    with serving(old.cert, old.key) as server:
+        before = ssl.get_server_certificate(server.address, timeout=DEADLINE_S)
+        new = make_certificates(tmp_path)
+        server.process.send_signal(signal.SIGHUP)
+        server.read_until("certificate_reloaded")
+        after = ssl.get_server_certificate(server.address, timeout=DEADLINE_S)
+        assert before != after
+        assert new.cert.read_text(encoding="ascii").startswith(after.strip())
+
+
+def test_failed_renewal_is_logged_and_serving_goes_on(tmp_path) -> None:
+    """Half-written files must not take the server down before somebody reads its log."""
+    files = make_certificates(tmp_path)
+    with serving(files.cert, files.key) as server:
+        before = ssl.get_server_certificate(server.address, timeout=DEADLINE_S)
+        files.key.write_text("half a key", encoding="ascii")
+        server.process.send_signal(signal.SIGHUP)
+        server.read_until("certificate_kept")
+        assert ssl.get_server_certificate(server.address, timeout=DEADLINE_S) == before
