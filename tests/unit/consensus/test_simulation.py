@@ -1,4 +1,4 @@
-"""Random schedules against the partition log: loss, doubling, reordering, crashes, wiped stores, membership changes.
+"""Random schedules against the partition log: loss, doubling, reordering, delay, crashes, wiped stores, membership changes.
 
 One process, no clock, one seed per schedule. A crash loses whatever of a Ready was not persisted; a persisted Ready
 may be lost before it is sent or applied. Checked all the time: one leader per epoch, one content per (epoch, index),
@@ -136,6 +136,7 @@ class World:
         self.loss = self.random.choice((0.0, 0.05, 0.2))
         self.doubling = self.random.choice((0.0, 0.1))
         self.network: list[Message] = []
+        self.clogged = ""
         self.nodes: dict[str, Node] = {}
         for name in START[: self.random.choice((1, 3, 3, 3))]:
             self.found(ReplicaId(name))
@@ -170,6 +171,7 @@ class World:
             + [self.crash] * chance((0, 1, 5))
             + [self.change] * chance((0, 2))
             + [self.hand_over] * chance((0, 1))
+            + [self.clog] * chance((0, 1, 2))
         )
         self.name_leader()
         for _ in range(steps):
@@ -182,7 +184,10 @@ class World:
     def deliver(self) -> None:
         if not self.network:
             return
-        message = self.network.pop(self.random.randrange(len(self.network)))
+        place = self.random.randrange(len(self.network))
+        if self.clogged in {self.network[place].source, self.network[place].target}:
+            return
+        message = self.network.pop(place)
         if self.random.random() < self.loss:
             return
         if self.random.random() < self.doubling:
@@ -191,6 +196,10 @@ class World:
         if node is not None and node.alive:
             node.log.receive(message, self.now)
             self.check_leader(node)
+
+    def clog(self) -> None:
+        """Hold up all that one replica sends and receives, or let it through at last."""
+        self.clogged = "" if self.clogged else self.random.choice(list(self.nodes))
 
     def drive(self) -> None:
         node = self.pick()
@@ -335,6 +344,7 @@ class World:
     def settle(self) -> None:
         """Heal everything, name the leaders in turn until one can write, and compare all states."""
         self.loss = self.doubling = 0.0
+        self.clogged = ""
         for node in self.nodes.values():
             if not node.alive:
                 node.start()
