@@ -85,7 +85,8 @@ class Background:
         check(self._group is not None, "the background was never opened")
         if self._group is not None:
             self._group.cancel_scope.cancel()
-            await self._group.__aexit__(kind, error, trace)
+            # An error of the owner is the owner's: the group would wrap it into a group of errors.
+            await self._group.__aexit__(None, None, None)
             self._group = None
 
     def start(self, work: Callable[[], Awaitable[T]]) -> Pending[T]:

@@ -74,3 +74,21 @@ def test_end_of_the_owner_ends_the_work():
                 await anyio.lowlevel.checkpoint()
 
     anyio.run(story)
+
+
+def test_error_of_the_owner_stays_as_it_is():
+    """Start-up errors must reach the operator as themselves, not wrapped in a group."""
+
+    async def story():
+        with anyio.fail_after(5):
+            with pytest.raises(ValueError, match="owner"):  # noqa: PT012 -- leaving the block is what is tested
+                async with Background() as background:
+                    background.start(anyio.sleep_forever)
+                    raise ValueError("owner")
+            with anyio.move_on_after(0.01) as scope:
+                async with Background() as background:
+                    background.start(anyio.sleep_forever)
+                    await anyio.sleep_forever()
+            assert scope.cancelled_caught
+
+    anyio.run(story)
