@@ -78,7 +78,7 @@ class CommandKit:
     def next_id(self) -> bytes:
         """Return 16 bytes that were never returned before; they carry the time as their stamp."""
         self._count += 1
-        return make_stamped_id(self.at, self._count.to_bytes(10, "big"))
+        return make_stamped_id(self.at, self.bucket_id[-4:] + self._count.to_bytes(6, "big"))
 
     def make(self, kind: type[C], **fields: Any) -> C:
         """Return a command of a kind."""

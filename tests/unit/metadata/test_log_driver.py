@@ -131,9 +131,8 @@ def test_close_commits_what_was_taken(tmp_path):
 
     async def scenario(writer, kit):
         pending = [writer.submit(PARTITION, kit.put(b"%d" % number)) for number in range(20)]
-        closing = asyncio.ensure_future(writer.close())
-        assert all(isinstance(result, Written) for result in await asyncio.gather(*pending))
-        await closing
+        _, *results = await asyncio.gather(writer.close(), *pending)
+        assert all(isinstance(result, Written) for result in results)
         with pytest.raises(DriveUnavailable):
             writer.submit(PARTITION, kit.put(b"late"))
 
