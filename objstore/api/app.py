@@ -24,9 +24,7 @@ class NodeApp:
         self._s3 = s3
         self._own_pages = own_pages
 
-    async def __call__(
-        self, scope: MutableMapping[str, Any], receive: Receive, send: Send
-    ) -> None:
+    async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
         """Answer one request."""
         if scope["type"] != "http":
             raise RuntimeError(f"unexpected scope {scope['type']}")

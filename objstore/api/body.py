@@ -10,9 +10,10 @@ for plus two hashing batches.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, MutableMapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
 from concurrent.futures import Executor
-from typing import Any, Protocol
+from dataclasses import dataclass
+from typing import Any, Final, Protocol
 
 from objstore.model.checksum import Checksum, ChecksumAlgorithm
 from objstore.model.digests import DigestSet, encode_digest
@@ -21,6 +22,7 @@ from objstore.model.errors import (
     ClientDisconnected,
     EntityTooLarge,
     IncompleteBody,
+    ObjstoreError,
     PayloadHashMismatch,
     RequestTimeout,
 )
@@ -28,9 +30,15 @@ from objstore.s3.checksums import BodyExpectations
 from objstore.service.hashing import RunningDigests
 from objstore.service.ports import BodyDigests, Buffer
 
-__all__ = ["ChunkDecoder", "Receive", "RequestBody"]
+__all__ = ["BodyLimits", "ChunkDecoder", "Receive", "RequestBody"]
 
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+
+_ENDS: Final[Mapping[str, type[ObjstoreError]]] = {
+    "broken": IncompleteBody,
+    "stalled": RequestTimeout,
+}
+"""What an early end of a body means, by the cause that the server gives; without one the client is gone."""
 
 
 class ChunkDecoder(Protocol):
@@ -45,6 +53,15 @@ class ChunkDecoder(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class BodyLimits:
+    """What bounds the reading of one body."""
+
+    size_bytes_max: int
+    idle_timeout_s: float
+    """How long the client may send nothing at all."""
+
+
 class RequestBody:
     """A body that is read once, front to back."""
 
@@ -56,16 +73,14 @@ class RequestBody:
         pool: Executor,
         payload_sha256: bytes | None,
         decoder: ChunkDecoder | None,
-        size_bytes_max: int,
-        idle_timeout_s: float,
+        limits: BodyLimits,
     ) -> None:
         self._receive = receive
         self._expected = expectations
         self._pool = pool
         self._payload_sha256 = payload_sha256
         self._decoder = decoder
-        self._size_bytes_max = size_bytes_max
-        self._idle_timeout_s = idle_timeout_s
+        self._limits = limits
         self._algorithms: list[ChecksumAlgorithm] = []
         if expectations.algorithm is not None:
             self._algorithms.append(expectations.algorithm)
@@ -128,12 +143,12 @@ class RequestBody:
     async def _pump(self) -> None:
         """Take one message from the server."""
         try:
-            async with asyncio.timeout(self._idle_timeout_s):
+            async with asyncio.timeout(self._limits.idle_timeout_s):
                 message = await self._receive()
         except TimeoutError as error:
             raise RequestTimeout from error
         if message["type"] == "http.disconnect":
-            raise ClientDisconnected("client went away in the middle of the body")
+            raise _ENDS.get(message.get("cause", ""), ClientDisconnected)
         data = message.get("body", b"")
         if not message.get("more_body", False):
             self._is_ended = True
@@ -151,8 +166,9 @@ class RequestBody:
         announced = self._expected.size_bytes
         if announced is not None and self._size > announced:
             raise IncompleteBody("the body is longer than announced")
-        if self._size > self._size_bytes_max:
-            raise EntityTooLarge(proposed_size=self._size, max_size_allowed=self._size_bytes_max)
+        size_bytes_max = self._limits.size_bytes_max
+        if self._size > size_bytes_max:
+            raise EntityTooLarge(proposed_size=self._size, max_size_allowed=size_bytes_max)
         self._pieces.append(piece)
         self._pieces_bytes += len(piece)
         await self._digests().add(piece)

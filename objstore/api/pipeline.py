@@ -14,12 +14,12 @@ from __future__ import annotations
 
 import base64
 import dataclasses
-from collections.abc import Awaitable, Callable, Iterator, MutableMapping, Sequence
+from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from objstore.api.body import Receive, RequestBody
+from objstore.api.body import BodyLimits, Receive, RequestBody
 from objstore.api.respond import Send, StreamAborted, send_reply, send_stream
 from objstore.model.errors import (
     AccessDenied,
@@ -54,8 +54,8 @@ from objstore.s3.signature import (
     PayloadMode,
     SignedParts,
     hoisted_headers,
+    is_presigned,
 )
-from objstore.s3.signature.presigned import PRESIGNED_MARKERS
 from objstore.s3.target import parse_target
 from objstore.service.identities import ANONYMOUS, Identities
 from objstore.service.objects import ObjectStream
@@ -72,7 +72,7 @@ _WITHOUT_BUCKET_LOOKUP = frozenset({"CreateBucket"})
 class Observer(Protocol):
     """Who counts and logs requests."""
 
-    def request_done(  # noqa: PLR0913 - one call a request, so no object for it
+    def request_done(
         self,
         operation: str,
         status: int,
@@ -113,7 +113,7 @@ class Pipeline:
         domains: Sequence[str],
         host_id: bytes,
         public_url: str = "",
-        limits: PipelineLimits = PipelineLimits(),  # noqa: B008 - frozen
+        limits: PipelineLimits = PipelineLimits(),
     ) -> None:
         self._handlers = handlers
         self._registry = registry
@@ -130,9 +130,7 @@ class Pipeline:
         self._requests_count = 0
         self.is_draining = False
 
-    async def __call__(
-        self, scope: MutableMapping[str, Any], receive: Receive, send: Send
-    ) -> None:
+    async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
         """Answer one request."""
         exchange = _Exchange(self, scope, receive, send)
         started = self._clock.monotonic_s()
@@ -221,7 +219,7 @@ class _Exchange:
         operation = resolve(request)
         self.operation_name = operation.name
         proof = app._authenticator.authenticate(
-            SignedParts(raw.method, raw.raw_path, raw.raw_query, raw.headers), now=app._clock.now()
+            _signed_parts(request, raw), now=app._clock.now()
         )
         identity = self._identity(operation, proof)
         if app.is_draining:
@@ -283,8 +281,10 @@ class _Exchange:
         if operation.needs_checksum and operation.name == "DeleteObjects":
             require_digest(request.headers)
         limit = operation.body_bytes_max
-        body = self._open_body(request, proof, limit + 1)
+        body = self._open_body(request, proof, PART_BYTES_MAX)
         self._body = body
+        if body.size is not None and body.size > limit:
+            raise MaxMessageLengthExceeded(max_message_length_bytes=limit)
         content = bytes(await body.read(limit + 1))
         if len(content) > limit:
             raise MaxMessageLengthExceeded(max_message_length_bytes=limit)
@@ -308,12 +308,9 @@ class _Exchange:
             self._receive,
             expectations,
             pool=self._app._hash_pool,
-            payload_sha256=(
-                payload.sha256 if payload.mode is PayloadMode.SIGNED_HEX else None
-            ),
+            payload_sha256=(payload.sha256 if payload.mode is PayloadMode.SIGNED_HEX else None),
             decoder=decoder,
-            size_bytes_max=size_bytes_max,
-            idle_timeout_s=self._app._limits.idle_timeout_s,
+            limits=BodyLimits(size_bytes_max, self._app._limits.idle_timeout_s),
         )
 
     async def _expect_no_body(self, request: S3Request) -> None:
@@ -336,9 +333,7 @@ class _Exchange:
         if not isinstance(output, ObjectStream):
             reply: Reply = encode(output, request)
             self.status = reply.status
-            self.bytes_out = await send_reply(
-                self._send, reply, envelope, is_head=self._is_head
-            )
+            self.bytes_out = await send_reply(self._send, reply, envelope, is_head=self._is_head)
             return
         reply = encode(output.head, request)
         self.status = reply.status
@@ -373,7 +368,7 @@ def _judge_empty(operation: Operation) -> None:
 
 def _with_hoisted(request: S3Request, raw_query: bytes) -> S3Request:
     """Let signed `x-amz-*` query parameters stand for headers; a real header wins (s3 rule 2.3.8)."""
-    if not PRESIGNED_MARKERS.intersection(name.lower() for name in _query_names(raw_query)):
+    if not is_presigned(request.query.first):
         return request
     headers: dict[str, str] = {}
     for raw_name, raw_value in hoisted_headers(raw_query):
@@ -383,5 +378,6 @@ def _with_hoisted(request: S3Request, raw_query: bytes) -> S3Request:
     return dataclasses.replace(request, headers=headers)
 
 
-def _query_names(raw_query: bytes) -> Iterator[bytes]:
-    return (term.partition(b"=")[0] for term in raw_query.split(b"&"))
+def _signed_parts(request: S3Request, raw: RawRequest) -> SignedParts:
+    bucket = (request.bucket or "").encode() if request.is_virtual_host else b""
+    return SignedParts(raw.method, raw.raw_path, raw.raw_query, raw.headers, bucket)

@@ -20,7 +20,7 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 _BODILESS = frozenset({204, 304})
 
 
-class StreamAborted(Exception):  # noqa: N818 - not an error of the store, a signal to the server
+class StreamAborted(Exception):
     """The head of an answer is out and its body cannot be completed."""
 
 

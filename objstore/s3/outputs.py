@@ -20,7 +20,6 @@ from objstore.model.objects import (
     Upload,
     Versioning,
 )
-
 from objstore.s3.inputs import ListMultipartUploadsInput, ListObjectsInput, ListObjectVersionsInput
 
 __all__ = [

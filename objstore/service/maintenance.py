@@ -1,8 +1,9 @@
 """Work in the background: each job does one unit and then waits for more; one runner serves all.
 
-The garbage collector turns rows of the GC queue into deleted shards. The order is the safe one: shards first, row after, so that a
-crash repeats a delete instead of forgetting a shard. Deleted shards rest in the drives' trash, from which running downloads still
-read, and are removed for good after the retention. The repairer rebuilds what is missing or damaged from what is left.
+The garbage collector turns rows of the GC queue into deleted shards. The order is the safe one: shards first, row after, so
+that a crash repeats a delete instead of forgetting a shard. Deleted shards rest in the trash of the drives, from which running
+downloads still read, and are removed for good after the retention. The repairer rebuilds what is missing or damaged from what
+is left.
 """
 
 from __future__ import annotations
@@ -173,7 +174,13 @@ class Repairer:
         """Note a damaged shard; bounded, because every further read of it reports it again."""
         if isinstance(error, DriveUnavailable) or len(self._damaged) >= _DAMAGED_MAX:
             return
-        _log.warning("shard_damaged", data_id=extent.data_id.hex(), block=block, shard=shard, cause=str(error))
+        _log.warning(
+            "shard_damaged",
+            data_id=extent.data_id.hex(),
+            block=block,
+            shard=shard,
+            cause=str(error),
+        )
         self._damaged[extent.data_id, extent.part, block] = extent
         self._wake.set()
 
@@ -195,7 +202,9 @@ class Repairer:
             await self._wake.wait()
         self._wake = anyio.Event()
 
-    async def _repair(self, data: RepairableStore, partition: PartitionId, item: RepairItem) -> bool:
+    async def _repair(
+        self, data: RepairableStore, partition: PartitionId, item: RepairItem
+    ) -> bool:
         """Repair one extent and record where its shards are now; False when nothing could be done yet."""
         extent = item.extent
         misplaced: list[Misplaced] = []
@@ -203,7 +212,9 @@ class Repairer:
             try:
                 misplaced += await data.repair(extent, block)
             except ObjstoreError as error:
-                _log.warning("repair_waits", data_id=extent.data_id.hex(), block=block, cause=str(error))
+                _log.warning(
+                    "repair_waits", data_id=extent.data_id.hex(), block=block, cause=str(error)
+                )
                 misplaced += [entry for entry in extent.misplaced if entry.block == block]
         if tuple(misplaced) == extent.misplaced:
             return False

@@ -8,8 +8,7 @@ from dataclasses import dataclass
 import anyio
 
 from objstore.metadata.catalog import Catalog, VersionState
-from objstore.metadata.commands import DeleteKey, DeleteVersion, PutVersion
-from objstore.metadata.commands import Deleted, Written
+from objstore.metadata.commands import Deleted, DeleteKey, DeleteVersion, PutVersion, Written
 from objstore.model.checksum import Checksum, ChecksumAlgorithm
 from objstore.model.errors import (
     InvalidPartNumber,
@@ -28,8 +27,8 @@ from objstore.model.objects import (
     PartsBody,
 )
 from objstore.s3 import conditional, ranges
-from objstore.s3.errors import error_code
 from objstore.s3.arguments import parse_version_id
+from objstore.s3.errors import error_code
 from objstore.s3.inputs import (
     DeleteEntry,
     DeleteObjectInput,
@@ -353,4 +352,3 @@ def _deleted(result: object) -> Deleted:
     if not isinstance(result, Deleted):
         raise InvariantError("a delete was answered with something else")
     return result
-

@@ -118,5 +118,3 @@ class Call:
     body: BodySource = field(default=None)  # type: ignore[assignment]  # set where the operation takes a stream
     endpoint: str = ""
     """Scheme and host as the client reached us, for `Location`."""
-
-

@@ -185,7 +185,7 @@ class RawClient:
         lines = "".join(f"{name}:{joined[name]}\n" for name in sorted(joined))
         pairs = sorted((_encode(name), _encode(value)) for name, value in query)
         text = "&".join(f"{name}={value}" for name, value in pairs)
-        request = "\n".join((call.method, call.path, text, lines, names, payload))
+        request = f"{call.method}\n{call.path}\n{text}\n{lines}\n{names}\n{payload}"
         digest = hashlib.sha256(request.encode()).hexdigest()
         to_sign = "\n".join((_ALGORITHM, moment, self._scope(moment), digest))
         key = f"AWS4{self.secret_key}".encode()

@@ -35,7 +35,7 @@ _POLL_S = 0.02
 _LOG_TAIL_CHARS = 4_000
 
 
-class ServerFailed(RuntimeError):  # noqa: N818 - what happened, as the store's errors are named
+class ServerFailed(RuntimeError):
     """The server did not start, or died; the text ends with the last lines of its log."""
 
 
@@ -218,7 +218,7 @@ class S3Server:
                 self._process = None
                 raise ServerFailed(f"server ended with {process.returncode}\n{self.log_tail()}")
             try:
-                if self.get("/_/health/ready", timeout_s=1.0)[0] == 200:  # noqa: PLR2004 - OK
+                if self.get("/_/health/ready", timeout_s=1.0)[0] == 200:
                     return
             except (OSError, urllib.error.URLError):
                 pass

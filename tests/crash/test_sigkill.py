@@ -149,7 +149,9 @@ def test_acknowledged_writes_survive_sigkill(tmp_path, directories_count):
                 states = ledger.allowed(key)
                 state = found_state(client, key, states)
                 replay = f"OBJSTORE_SEED={SEED} pytest tests/crash/test_sigkill.py"
-                assert state in states, f"round {round_number}, {key}: {state} not in {states}; {replay}"
+                assert state in states, (
+                    f"round {round_number}, {key}: {state} not in {states}; {replay}"
+                )
                 ledger.acknowledge(key, state)
             listed = {
                 item["Key"]

@@ -125,7 +125,22 @@ def test_versions_stack_and_delete_markers_hide(s3, bucket):
 
 def test_odd_keys_live_side_by_side(s3, bucket):
     """s3 rule 1.2.4: keys are opaque; neighbours of every shape keep their own bytes and are all listed."""
-    keys = ["a", "a/", "a/b", "a//b", "//", "/lead", "..", "../x", "a/../b", "é", "e\u0301", " ", "a b+c%2F", "x" * 1024]
+    keys = [
+        "a",
+        "a/",
+        "a/b",
+        "a//b",
+        "//",
+        "/lead",
+        "..",
+        "../x",
+        "a/../b",
+        "é",
+        "e\u0301",
+        " ",
+        "a b+c%2F",
+        "x" * 1024,
+    ]
     for key in keys:
         s3.put_object(Bucket=bucket, Key=key, Body=key.encode())
     for key in keys:

@@ -15,7 +15,9 @@ MIB = 1024 * 1024
 
 def client_of(server: S3Server):
     """A client that shows every fault."""
-    return boto3.client("s3", **server.client_arguments(), config=Config(retries={"max_attempts": 0}))
+    return boto3.client(
+        "s3", **server.client_arguments(), config=Config(retries={"max_attempts": 0})
+    )
 
 
 def empty(directory) -> None:
@@ -32,7 +34,9 @@ def empty(directory) -> None:
 def test_every_object_still_reads_right(tmp_path, pattern, count, while_running):
     """Wipe one directory, running or stopped: small, large and multipart objects and ranges read right, and writes go on."""
     directories = [tmp_path / f"d{index}" for index in range(count)]
-    bodies = {f"k{size}": pattern(size, seed=size) for size in (10, 16_385, MIB, 9 * MIB + 7, 21 * MIB)}
+    bodies = {
+        f"k{size}": pattern(size, seed=size) for size in (10, 16_385, MIB, 9 * MIB + 7, 21 * MIB)
+    }
     with S3Server(directories, buckets=["loss"]) as server:
         client = client_of(server)
         for key, body in bodies.items():

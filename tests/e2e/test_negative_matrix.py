@@ -63,7 +63,9 @@ def call_of(row, bucket: str) -> RawCall:
 def spoil(client: RawClient, call: RawCall, form: str, fault: str) -> RawCall:
     """Return the call, authenticated in a form, with one fault."""
     late = shifted(-3600) if fault == "expired" else None
-    signer = replace(client, access_key="nobody", _connection=None) if fault == "unknown key" else client
+    signer = (
+        replace(client, access_key="nobody", _connection=None) if fault == "unknown key" else client
+    )
     if form == "presigned":
         made = signer.presigned(call, at=late)
     else:
@@ -77,6 +79,7 @@ def spoil(client: RawClient, call: RawCall, form: str, fault: str) -> RawCall:
 
 def flip_signature(call: RawCall) -> RawCall:
     """Change the last digit of the signature, wherever it is."""
+
     def flip(text: str) -> str:
         return text[:-1] + ("0" if text[-1] != "0" else "1")
 
