@@ -61,7 +61,7 @@ class BlockWriter:
         if header.scheme.width == 1 and not spares and homes[0] in self._drives:
             # One shard, one drive: nothing to decide. Saves the tasks on a single machine's hot
             # path.
-            await self._drives[homes[0]].write(shards)
+            await self._write_alone(homes[0], shards)
             return ()
         core = BlockWrite(header.scheme, homes, spares)
         flight = _Flight(core, shards, self._drives, self._background)
@@ -75,6 +75,13 @@ class BlockWriter:
             raise core.failure()
         flight.accept()
         return core.misplaced(header.shard_id.block)
+
+    async def _write_alone(self, drive_id: DriveId, shards: Sequence[NewShard]) -> None:
+        try:
+            with anyio.fail_after(self._times.deadline_s):
+                await self._drives[drive_id].write(shards)
+        except TimeoutError as error:
+            raise DriveUnavailable("drive did not answer in time", drive=drive_id) from error
 
     async def _wait(self, core: BlockWrite, flight: _Flight) -> None:
         flight.follow(core.start())

@@ -401,6 +401,20 @@ def test_error_of_a_single_drive_is_passed_on(world, body, data_id):
     anyio.run(story)
 
 
+def test_single_drive_that_hangs_is_given_up(world, body, data_id):
+    """The client gets its 503 in the end, instead of a connection that never answers."""
+    world = world(Scheme(1, 0), 1)
+    stall = Stall(anyio.Event())
+    world.drives["d0"] = FaultyDrive(world.inner["d0"], [Fault("write", stall, count=0)])
+
+    async def story():
+        async with world.store(deadline_s=0.01) as store:
+            with pytest.raises(DriveUnavailable, match="in time"):
+                await store.write(data_id, 0, body(b"x"))
+
+    anyio.run(story)
+
+
 def test_download_that_is_given_up_ends_cleanly(world, body, data_id, payload):
     """A client that closes in the middle leaves no work behind."""
     world = world(Scheme(1, 0), 1)
