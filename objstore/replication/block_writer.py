@@ -77,6 +77,7 @@ class BlockWriter:
         return core.misplaced(header.shard_id.block)
 
     async def _write_alone(self, drive_id: DriveId, shards: Sequence[NewShard]) -> None:
+        """Write without a task of its own; what a drive stores after the deadline is the sweep's."""
         try:
             with anyio.fail_after(self._times.deadline_s):
                 await self._drives[drive_id].write(shards)
