@@ -7,7 +7,6 @@ by the operator win for as long as they are given; the file is then neither read
 
 from __future__ import annotations
 
-import os
 import secrets
 import stat
 import string
@@ -18,6 +17,7 @@ from pathlib import Path
 
 from objstore.server.refusal import StartRefused
 from objstore.server.settings import AccessSettings, Secret
+from objstore.storage.publish import create_file
 
 __all__ = ["ROOT_KEYS_FILE", "KeyOrigin", "RootKeys", "find_root_keys"]
 
@@ -98,28 +98,9 @@ def _make(file: Path) -> RootKeys:
     access_key = "".join(secrets.choice(_ACCESS_KEY_LETTERS) for _ in range(_ACCESS_KEY_LENGTH))
     secret_key = "".join(secrets.choice(_SECRET_KEY_LETTERS) for _ in range(_SECRET_KEY_LENGTH))
     try:
-        _publish(file, _FILE_TEXT.format(access_key=access_key, secret_key=secret_key).encode())
+        create_file(file, _FILE_TEXT.format(access_key=access_key, secret_key=secret_key).encode())
     except FileExistsError:
         return _read(file)  # another process was faster: its pair is the pair
     except OSError as error:
         raise StartRefused(f"cannot keep the root keys in {file}: {error.strerror}") from error
     return RootKeys(access_key, Secret(secret_key), KeyOrigin.MADE, file)
-
-
-def _publish(file: Path, content: bytes) -> None:
-    """Make a file appear whole and durable, or not at all; never over an existing one."""
-    aside = file.with_name(f".{file.name}.{secrets.token_hex(8)}")
-    descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    try:
-        with os.fdopen(descriptor, "wb") as stream:
-            stream.write(content)
-            stream.flush()
-            os.fsync(stream.fileno())
-        os.link(aside, file)
-    finally:
-        aside.unlink()
-    directory = os.open(file.parent, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(directory)
-    finally:
-        os.close(directory)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -30,7 +32,7 @@ def render(
 def test_no_header_can_add_a_line(name, value) -> None:
     """Metadata comes from users; one line break would be a header of theirs, two a whole answer."""
     try:
-        head = render([(name, value), (b"Content-Length", b"0")]).head
+        head = render([(b"x-" + name, value), (b"Content-Length", b"0")]).head
     except InvariantError:
         return
     assert head.count(b"\r\n") == len(head.splitlines()) == 6
@@ -81,3 +83,13 @@ def test_error_document_is_xml_with_its_length() -> None:
     head, _, body = render_error(400, "BadRequest", "a < b", DATE).partition(b"\r\n\r\n")
     assert b"Content-Length: %d\r\n" % len(body) in head + b"\r\n"
     assert b"<Message>a &lt; b</Message>" in body
+
+
+def test_error_document_names_its_request_in_head_and_body() -> None:
+    """Support starts from the request id, and clients compare the two (s3 rule 1.7.1); HEAD gets no body (1.7.2)."""
+    head, _, body = render_error(400, "BadRequest", "m", DATE).partition(b"\r\n\r\n")
+    request_id = head.partition(b"x-amz-request-id: ")[2].partition(b"\r\n")[0]
+    host_id = head.partition(b"x-amz-id-2: ")[2].partition(b"\r\n")[0]
+    assert re.fullmatch(rb"[0-9A-F]{16}", request_id)
+    assert b"<RequestId>%b</RequestId><HostId>%b</HostId>" % (request_id, host_id) in body
+    assert render_error(414, "X", "m", DATE, is_head_request=True).endswith(b"\r\n\r\n")
