@@ -9,7 +9,8 @@ Promises
     * The queue is bounded in number and bytes; beyond that `SlowDown` (trap T17).
     * When SQLite reports an error of the drive, the outcome is unknown: everybody who waits, and everybody who comes
       later, gets `DriveUnavailable`, `on_fatal` is called once, and the file is not touched again. Only a restart, with
-      WAL recovery, decides. A full drive is different: nothing of the batch happened, `StorageFull`, and the store goes on.
+      WAL recovery, decides. A full drive is different: `StorageFull` for what needs room, while deletes are tried again
+      alone, and the store goes on.
     * The WAL is bounded: this thread checkpoints between batches, and truncates the WAL when it falls idle.
 """
 
@@ -26,7 +27,18 @@ from typing import Final, NamedTuple
 import apsw
 
 from objstore.metadata.catalog_file import open_catalog_writer
-from objstore.metadata.commands import Command, CommandResult, PutPart, PutVersion
+from objstore.metadata.commands import (
+    AbortUpload,
+    CloseShard,
+    Command,
+    CommandResult,
+    DeleteKey,
+    DeleteVersion,
+    DropShard,
+    ForgetGarbage,
+    PutPart,
+    PutVersion,
+)
 from objstore.metadata.stats import CatalogStats
 from objstore.metadata.transaction import Answer, Transactor
 from objstore.model.errors import DriveUnavailable, ObjstoreError, SlowDown, StorageFull
@@ -47,6 +59,8 @@ CHECKPOINT_STEP_BYTES: Final = 4 * MIB
 """Growth after a checkpoint that readers held up, before the next attempt."""
 TRUNCATE_BYTES: Final = 256 * MIB
 IDLE_S: Final = 0.5
+_FREEING: Final = (DeleteKey, DeleteVersion, AbortUpload, ForgetGarbage, CloseShard, DropShard)
+"""Commands that make room, and so must get through where a drive is full."""
 
 
 class _Waiting(NamedTuple):
@@ -160,12 +174,26 @@ class CatalogWriter:
             return self._fail(batch, error)
 
     def _after_full(self, batch: Sequence[_Waiting]) -> Sequence[Answer]:
-        """Nothing of the batch is in the file; the drive may have room again later."""
+        """Nothing of the batch is in the file. Try again with what makes room; the rest has to come back."""
         try:
             self._transactor.abandon()
+            freed = self._free([item for item in batch if isinstance(item.command, _FREEING)])
         except apsw.Error as error:
             return self._fail(batch, error)
-        return [StorageFull("the catalogue's drive is full") for _ in batch]
+        full = StorageFull("the catalogue's drive is full")
+        return [freed.get(item.command.op_id, full) for item in batch]
+
+    def _free(self, batch: Sequence[_Waiting]) -> dict[bytes, Answer]:
+        """Carry out deletes with the room that truncating the WAL gives back; none of them if even that is too little."""
+        if not batch:
+            return {}
+        self._truncate_wal()
+        try:
+            answers = self._transactor.run([(item.partition, item.command) for item in batch])
+        except apsw.FullError:
+            self._transactor.abandon()
+            return {}
+        return {item.command.op_id: answer for item, answer in zip(batch, answers, strict=True)}
 
     def _fail(self, batch: Sequence[_Waiting], error: Exception) -> Sequence[Answer]:
         self._failure = error

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from objstore.metadata import log_driver
-from objstore.metadata.commands import Done, OpenShard, Written
+from objstore.metadata.commands import Deleted, Done, OpenShard, Written
 from objstore.metadata.log_driver import CatalogWriter
 from objstore.metadata.partitioning import partition_of
 from objstore.model.errors import (
@@ -16,6 +16,7 @@ from objstore.model.errors import (
     InvariantError,
     PreconditionFailed,
     SlowDown,
+    StorageFull,
 )
 from objstore.testing.catalog_kit import CommandKit, bucket_record
 
@@ -165,3 +166,23 @@ def test_the_wal_stays_bounded(tmp_path, monkeypatch):
 
     assert run(tmp_path, scenario) == []
     assert not (tmp_path / "catalog.sqlite-wal").exists()
+
+
+def test_a_full_drive_refuses_writes_and_lets_deletes_through(tmp_path):
+    """A full store that refused deletes could never be emptied; and it must go on once there is room."""
+
+    async def scenario(writer, kit):
+        for number in range(20):
+            await writer.submit(PARTITION, kit.put(b"%d" % number, bytes(4000)))
+        pages = await asyncio.to_thread(writer._connection.pragma, "page_count")
+        await asyncio.to_thread(writer._connection.pragma, "max_page_count", pages)
+        pending = [
+            writer.submit(PARTITION, kit.put(b"big", bytes(100_000))),
+            *(writer.submit(PARTITION, kit.delete(b"%d" % number)) for number in range(10)),
+        ]
+        refused, *deleted = await asyncio.gather(*pending, return_exceptions=True)
+        assert isinstance(refused, StorageFull)
+        assert all(isinstance(outcome, Deleted) and outcome.found for outcome in deleted)
+        assert isinstance(await writer.submit(PARTITION, kit.put(b"fits", bytes(4000))), Written)
+
+    assert run(tmp_path, scenario) == []
