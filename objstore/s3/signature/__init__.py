@@ -1,10 +1,10 @@
-"""Signatures: who sent a request, proven by SigV4 in a header or a query. Pure functions."""
+"""Signatures: who sent a request, proven by SigV4 in a header or a query, or by SigV2 in a query. Pure functions."""
 
 from objstore.s3.signature.canonical import SignedParts
 from objstore.s3.signature.chunked import ChunkChain
 from objstore.s3.signature.credentials import CredentialSource
 from objstore.s3.signature.keys import SigningKeyCache, derive_signing_key
-from objstore.s3.signature.mechanism import Authenticator
+from objstore.s3.signature.mechanism import Authenticator, is_presigned
 from objstore.s3.signature.outcome import (
     Anonymous,
     Authenticated,
@@ -29,4 +29,5 @@ __all__ = [
     "SigningKeyCache",
     "derive_signing_key",
     "hoisted_headers",
+    "is_presigned",
 ]

@@ -48,6 +48,8 @@ class SignedParts(msgspec.Struct, frozen=True):
     query: bytes
     """What follows the first `?`, still percent-encoded; empty where there is none."""
     headers: HeaderPairs
+    bucket_of_host: bytes = b""
+    """The bucket that the host names; only version 2 signs it (s3 rule 2.5.2)."""
 
 
 _UNRESERVED: Final = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~"

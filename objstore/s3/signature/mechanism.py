@@ -7,6 +7,7 @@ when the form is read, not here.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Final
 
 from objstore.model.errors import (
@@ -28,14 +29,14 @@ from objstore.s3.signature.outcome import (
     parse_payload,
 )
 from objstore.s3.signature.presigned import PRESIGNED_MARKERS, authenticate_presigned
+from objstore.s3.signature.v2 import V2_MARKERS, authenticate_presigned_v2
 from objstore.s3.signature.v4 import authenticate_header
 from objstore.s3.signature.verify import Trust
 
-__all__ = ["Authenticator", "choose_mechanism"]
+__all__ = ["Authenticator", "choose_mechanism", "is_presigned"]
 
 _V4: Final = b"AWS4-HMAC-SHA256"
 _KNOWN_BUT_REFUSED: Final = (b"AWS", b"AWS4-ECDSA-P256-SHA256")
-_V2_MARKER: Final = b"AWSAccessKeyId"
 
 
 class Authenticator:
@@ -64,6 +65,8 @@ class Authenticator:
             return authenticate_header(parts, headers, pairs, self._trust, now=now)
         if mechanism is Mechanism.V4_PRESIGNED:
             return authenticate_presigned(parts, headers, pairs, self._trust, now=now)
+        if mechanism is Mechanism.V2_PRESIGNED:
+            return authenticate_presigned_v2(parts, headers, self._trust, now=now)
         return _anonymous(headers)
 
 
@@ -99,13 +102,23 @@ def choose_mechanism(headers: dict[bytes, bytes], pairs: QueryPairs) -> Mechanis
 def _query_mechanism(pairs: QueryPairs) -> Mechanism:
     names = [name for name, _ in pairs]
     presigned = not PRESIGNED_MARKERS.isdisjoint([name.lower() for name in names])
-    if _V2_MARKER in names:
+    if not V2_MARKERS.isdisjoint(names):
         if presigned:
             raise AuthorizationQueryParametersError(
                 "Only one auth mechanism allowed: the query carries the parameters of two."
             )
-        raise BadRequestError(MECHANISM_NOT_SUPPORTED)
+        return Mechanism.V2_PRESIGNED
     return Mechanism.V4_PRESIGNED if presigned else Mechanism.ANONYMOUS
+
+
+def is_presigned(names: Iterable[str]) -> bool:
+    """Tell whether decoded names of query parameters make a request a presigned one, of either version.
+
+    Decoded, as the signature sees them: `X%2DAmz-Signature` is one too, and its `x-amz-*` neighbours count as headers.
+    """
+    return any(
+        name.lower().encode() in PRESIGNED_MARKERS or name.encode() in V2_MARKERS for name in names
+    )
 
 
 def _bad_authorization(text: str, authorization: bytes) -> InvalidArgument:

@@ -28,6 +28,7 @@ class Mechanism(Enum):
 
     V4_HEADER = "AWS4-HMAC-SHA256 header"
     V4_PRESIGNED = "AWS4-HMAC-SHA256 query"
+    V2_PRESIGNED = "AWS query"
     ANONYMOUS = "none"
 
 
@@ -114,9 +115,9 @@ class Authenticated(msgspec.Struct, frozen=True):
     access_key: str
     payload: Payload
     signature: bytes
-    """64 hex digits; the seed of the chunk signatures."""
+    """64 hex digits, the seed of the chunk signatures; base64 for version 2, which has none."""
     scope: bytes
-    """`date/region/s3/aws4_request`."""
+    """`date/region/s3/aws4_request`; empty for version 2, like the next two."""
     timestamp: bytes
     """`yyyymmddThhmmssZ`, as it stands in the string that was signed."""
     signing_key: bytes
