@@ -68,12 +68,14 @@ def authenticate_presigned_v2(
     secret = trust.credentials.secret_of(access_key)
     if secret is None:
         raise InvalidAccessKeyId(aws_access_key_id=access_key)
-    to_sign = _string_to_sign(parts, terms, signed, expires)
     # A raw plus in a query reads as a space, but base64 has no space (s3 rule 2.5.3).
     provided = parameters[b"Signature"].replace(b" ", b"+")
-    expected = base64.b64encode(hmac.digest(secret.encode("utf-8"), to_sign, "sha1"))
-    if not hmac.compare_digest(expected, provided):
-        raise signature_mismatch(provided, to_sign, access_key)
+    texts = [
+        _string_to_sign(parts.method, resource, signed, expires)
+        for resource in _resources(parts, terms)
+    ]
+    if not any([_is_signature_of(text, secret, provided) for text in texts]):  # noqa: C419 - all of them, always
+        raise signature_mismatch(provided, texts[0], access_key)
     token = signed.get(b"x-amz-security-token")
     return Authenticated(
         Mechanism.V2_PRESIGNED,
@@ -157,12 +159,17 @@ def _payload(headers: dict[bytes, bytes]) -> Payload:
     return payload
 
 
+def _is_signature_of(text: bytes, secret: str, provided: bytes) -> bool:
+    expected = base64.b64encode(hmac.digest(secret.encode("utf-8"), text, "sha1"))
+    return hmac.compare_digest(expected, provided)
+
+
 def _string_to_sign(
-    parts: SignedParts, terms: _Terms, headers: dict[bytes, bytes], expires: bytes
+    method: str, resource: bytes, headers: dict[bytes, bytes], expires: bytes
 ) -> bytes:
-    """Return the text whose HMAC-SHA1 is the signature (s3 rules 2.5.1 and 2.5.2)."""
+    """Return the text whose HMAC-SHA1 is the signature (s3 rule 2.5.1)."""
     lines = [
-        parts.method.encode("utf-8", "replace"),
+        method.encode("utf-8", "replace"),
         headers.get(b"content-md5", b"").strip(),
         headers.get(b"content-type", b"").strip(),
         expires,
@@ -172,18 +179,17 @@ def _string_to_sign(
         for name, value in sorted(headers.items())
         if name.startswith(b"x-amz-")
     ]
-    return b"\n".join([*lines, _resource(parts, terms)])
+    return b"\n".join([*lines, resource])
 
 
-def _resource(parts: SignedParts, terms: _Terms) -> bytes:
+def _resources(parts: SignedParts, terms: _Terms) -> list[bytes]:
+    """Return the canonical resource (s3 rule 2.5.2), for a bucket also as it was sent: signers differ in the last slash."""
     path = parts.raw_path
     if parts.bucket_of_host:
         path = b"/" + parts.bucket_of_host + path
     signed = sorted((term for term in terms if term[0] in _SIGNED_QUERY), key=lambda term: term[0])
-    if not signed:
-        return path
-    return (
-        path
-        + b"?"
-        + b"&".join(name if value is None else name + b"=" + value for name, value in signed)
-    )
+    written = [name if value is None else name + b"=" + value for name, value in signed]
+    query = b"?" + b"&".join(written) if written else b""
+    if path.count(b"/") == 1 and path != b"/":
+        return [path + b"/" + query, path + query]
+    return [path + query]

@@ -98,6 +98,13 @@ def test_headers_that_were_not_signed():
             authenticate(url, headers=[(name, b"text/plain")])
 
 
+@pytest.mark.parametrize("signed_path", ["/bucket/", "/bucket"])
+def test_a_bucket_ends_with_a_slash_or_not(signed_path):
+    """The slash belongs into the text though it is not sent (2.5.2); signers that leave it out mean the same bucket."""
+    url = presign("/bucket", "list-type=2&prefix=a", auth_path=signed_path)
+    assert authenticate(url).access_key == ACCESS_KEY
+
+
 def test_the_bucket_of_the_host_is_signed():
     """s3 rule 2.5.2: a virtual-host URL signs the bucket; it is not good for another bucket."""
     url = presign("/key", auth_path="/bucket/key")
