@@ -77,8 +77,6 @@ def _version_columns() -> list[Column[Any]]:
     ]
 
 
-META: Final = _clustered("meta", _text("name"), _blob("value"), PrimaryKeyConstraint("name"))
-
 PARTITIONS: Final = _clustered(
     "partitions",
     _integer("partition"),

@@ -23,7 +23,13 @@ from objstore.metadata.partitioning import partition_of, partitions_of
 from objstore.metadata.reader import CatalogReader, ShardView
 from objstore.metadata.records import UPLOAD_CODEC, RepairItem
 from objstore.metadata.stats import CatalogStats
-from objstore.model.errors import InvalidPart, NoSuchBucket, NoSuchUpload, ObjstoreError
+from objstore.model.errors import (
+    BucketNotEmpty,
+    InvalidPart,
+    NoSuchBucket,
+    NoSuchUpload,
+    ObjstoreError,
+)
 from objstore.model.instant import Instant
 from objstore.model.names import ObjectKey, OpId, PartitionId, UploadId, VersionId
 from objstore.model.objects import BucketRecord, Part, Upload, Usage, Versioning
@@ -112,8 +118,8 @@ class SqlCatalog:
             for outcome in await asyncio.gather(*pending, return_exceptions=True)
             if isinstance(outcome, BaseException)
         ]
-        if errors:
-            raise errors[0]
+        for error in errors:
+            raise _named(error, bucket)
 
     async def submit_to(self, partition: PartitionId, command: Command) -> CommandResult:
         """Propose a command of the background work (`ForgetGarbage`, `RaiseFence`) to one partition."""
@@ -334,6 +340,13 @@ def _sum(usages: Iterable[Usage]) -> Usage:
 
 def _no_bucket(bucket: BucketRecord) -> ObjstoreError:
     return NoSuchBucket(bucket_name=bucket.name)
+
+
+def _named(error: BaseException, bucket: BucketRecord) -> BaseException:
+    """Add the bucket's name, which a shard does not know."""
+    if isinstance(error, NoSuchBucket | BucketNotEmpty):
+        return type(error)(bucket_name=bucket.name)
+    return error
 
 
 def _key(row: Row) -> bytes:

@@ -48,16 +48,6 @@ CREATE TABLE log (
 
 
 
-CREATE TABLE meta (
-	name TEXT NOT NULL, 
-	value BLOB NOT NULL, 
-	PRIMARY KEY (name)
-)
- WITHOUT ROWID,
- STRICT
-
-
-
 CREATE TABLE objects (
 	shard INTEGER NOT NULL, 
 	"key" BLOB NOT NULL, 
