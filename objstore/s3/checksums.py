@@ -20,6 +20,7 @@ from objstore.model.errors import (
     InvalidDigest,
     MalformedTrailer,
     MissingContentLength,
+    NotImplementedByStore,
 )
 from objstore.model.limits import SINGLE_PUT_BYTES_MAX
 from objstore.s3.request import Headers, S3Request
@@ -79,9 +80,12 @@ def expected_checksums(
 
     For CompleteMultipartUpload the value headers speak of the object and not of the document, and are left out here
     (s3 rule 3.5.7). Raises `InvalidDigest`, `BadRequestError`, `MalformedTrailer`, `MissingContentLength`,
-    `EntityTooLarge` or `InvalidArgument`.
+    `EntityTooLarge`, `InvalidArgument`, or `NotImplementedByStore` for a transfer coding.
     """
     headers = request.headers
+    if headers.get("transfer-encoding", "chunked").lower() != "chunked":
+        # Of the transfer codings only this one says where a body ends (RFC 9112 section 6.1).
+        raise NotImplementedByStore(header="Transfer-Encoding")
     speaks_of_object = request.method == "POST" and "uploadId" in request.query
     checksum = None if speaks_of_object else _value_header(headers)
     trailer = _trailer_algorithm(headers)

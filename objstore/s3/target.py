@@ -19,11 +19,12 @@ from urllib.parse import unquote_to_bytes
 
 from objstore.model.errors import (
     BadRequestError,
+    HeaderSectionTooLarge,
     InvalidBucketName,
     InvalidUri,
     KeyTooLong,
 )
-from objstore.model.limits import KEY_BYTES_MAX
+from objstore.model.limits import HEADER_SECTION_BYTES_MAX, KEY_BYTES_MAX
 from objstore.model.names import ObjectKey
 from objstore.s3.request import Headers, Query, RawRequest, S3Request
 
@@ -34,6 +35,8 @@ _MALFORMED_ESCAPE: Final = re.compile(rb"%(?![0-9A-Fa-f]{2})")
 _ABSOLUTE: Final = re.compile(rb"https?://([^/]*)(.*)", re.IGNORECASE | re.DOTALL)
 _IPV4: Final = re.compile(r"[0-9]{1,3}(?:\.[0-9]{1,3}){3}", re.ASCII)
 _ONCE_ONLY: Final = ("host", "content-length")
+_HEADER_LINE_EXTRA_BYTES: Final = 2
+"""A line has `: ` and a line end: four bytes, of which the join below brings two."""
 _URI_SHOWN_CHARACTERS_MAX: Final = 2048
 
 
@@ -197,13 +200,17 @@ def _query_text(encoded: bytes) -> str:
 def parse_headers(pairs: Sequence[tuple[bytes, bytes]]) -> Headers:
     """Decode headers once; repeated ones are joined with `,`.
 
-    Raises `BadRequestError` for a second Host or Content-Length: two parties that each believe
-    another one of them would disagree about what the request is.
+    Raises `HeaderSectionTooLarge` (s3 rule 1.6.6), and `BadRequestError` for a second Host or
+    Content-Length: two parties that each believe another one of them would disagree about what the
+    request is.
     """
+    joined = b"\0".join(chain.from_iterable(pairs))
+    if len(joined) + _HEADER_LINE_EXTRA_BYTES * len(pairs) > HEADER_SECTION_BYTES_MAX:
+        raise HeaderSectionTooLarge(max_size_allowed=HEADER_SECTION_BYTES_MAX)
     # One join, one decode and one split cost a third of decoding header by header. A NUL inside a
     # header shows as a wrong number of pieces.
     try:
-        pieces = b"\0".join(chain.from_iterable(pairs)).decode("utf-8").split("\0")
+        pieces = joined.decode("utf-8").split("\0")
     except UnicodeDecodeError:
         return _headers_with_care(pairs)
     headers = dict(zip(pieces[::2], pieces[1::2], strict=False))

@@ -7,6 +7,8 @@ pattern for each value.
 
 from __future__ import annotations
 
+import base64
+import os
 import re
 from collections.abc import Iterable
 from email.utils import formatdate
@@ -23,6 +25,9 @@ _NAMES_CACHED_MAX = 1024
 _BODILESS = frozenset({204, 304})
 _MARKED = frozenset({b"connection", b"content-length", b"date", b"server", b"transfer-encoding"})
 """Names whose values matter to the framing, or that are added where they are missing."""
+
+_HOST_ID = base64.b64encode(os.urandom(24)).decode("ascii")
+"""What `x-amz-id-2` says where no application answers; opaque."""
 
 _lower_names: dict[bytes, bytes] = {}
 """Valid header names as applications spell them, with their lower-case forms; bounded."""
@@ -73,31 +78,34 @@ def render_head(
     may_chunk: bool,
 ) -> RenderedHead:
     """Return the head of an answer. Raises `InvariantError` for a header that would break the framing."""
-    lines = [_STATUS_LINES[status]]
+    parts = [_STATUS_LINES[status]]
     marked: dict[bytes, bytes] = {}
+    names_count = 0
     for name, value in headers:
         lower = _lower_names.get(name) or _check_name(name)
         if lower in _MARKED:
             marked[lower] = value
-        lines.append(b"%b: %b\r\n" % (name, value))
-    if b"date" not in marked:
-        lines.append(date.date)
-    if b"server" not in marked:
-        lines.append(date.server)
+        parts += (name, b": ", value, b"\r\n")
+        names_count += 1
     is_chunked = marked.get(b"transfer-encoding", b"").lower() == b"chunked"
     body_bytes = _announced(status, marked, is_head_request=is_head_request)
+    added = [
+        line
+        for name, line in ((b"date", date.date), (b"server", date.server))
+        if name not in marked
+    ]
     if body_bytes is None and not is_chunked:
         is_chunked = may_chunk
         keep_alive = keep_alive and may_chunk
         if may_chunk:
-            lines.append(b"Transfer-Encoding: chunked\r\n")
+            added.append(b"Transfer-Encoding: chunked\r\n")
     asked_to_close = b"close" in marked.get(b"connection", b"").lower()
     if not keep_alive and not asked_to_close:
-        lines.append(b"Connection: close\r\n")
-    lines.append(b"\r\n")
-    head = b"".join(lines)
+        added.append(b"Connection: close\r\n")
+    head = b"".join((*parts, *added, b"\r\n"))
+    lines_count = names_count + len(added) + 2
     check(
-        head.count(b"\n") == len(lines) == head.count(b"\r") and b"\x00" not in head,
+        head.count(b"\n") == lines_count == head.count(b"\r") and b"\x00" not in head,
         "a header value holds a line break or a NUL",
     )
     return RenderedHead(head, body_bytes, is_chunked, asked_to_close or not keep_alive)
@@ -111,20 +119,29 @@ def _announced(status: int, marked: dict[bytes, bytes], *, is_head_request: bool
     return None if length is None else int(length)
 
 
-def render_error(status: int, code: str, message: str, date: HeadDate) -> bytes:
-    """Return a whole S3 error answer that ends the connection; for requests that never became one."""
+def render_error(
+    status: int, code: str, message: str, date: HeadDate, *, is_head_request: bool = False
+) -> bytes:
+    """Return a whole S3 error answer that ends the connection; for requests that never became one.
+
+    It names a request id of its own, so that a user can quote one in any case (s3 rule 1.7.1).
+    """
+    request_id = os.urandom(8).hex().upper()
     body = (
         '<?xml version="1.0" encoding="UTF-8"?>\n'
-        f"<Error><Code>{escape(code)}</Code><Message>{escape(message)}</Message></Error>"
+        f"<Error><Code>{escape(code)}</Code><Message>{escape(message)}</Message>"
+        f"<RequestId>{request_id}</RequestId><HostId>{_HOST_ID}</HostId></Error>"
     ).encode()
+    length = 0 if is_head_request else len(body)
     return b"".join(
         (
             _STATUS_LINES[status],
+            f"x-amz-request-id: {request_id}\r\nx-amz-id-2: {_HOST_ID}\r\n".encode(),
             date.date,
             date.server,
             b"Content-Type: application/xml\r\nContent-Length: %d\r\nConnection: close\r\n\r\n"
-            % len(body),
-            body,
+            % length,
+            body[:length],
         )
     )
 

@@ -39,7 +39,10 @@ from objstore.server.settings import ListenSettings
 __all__ = ["ConnectionLimits", "HttpProtocol"]
 
 HEAD_BYTES_MAX = 64 * KIB
-"""Bound of a request head in memory. The S3 limit (8 KiB, rule 1.6.6) is the application's, with S3's own answer."""
+"""Bound of a request head in memory. The S3 limit (8 KiB, rule 1.6.6) is the application's, with S3's own answer.
+
+It bounds every run of bytes that are no body, so also chunk extensions and trailers.
+"""
 TARGET_BYTES_MAX = 16 * KIB
 """A key of 1,024 bytes, percent-encoded, plus a presigned query with a session token fits several times."""
 DRAIN_BYTES_MAX = 64 * KIB
@@ -98,8 +101,9 @@ class HttpProtocol(HttpToolsProtocol):
         self._deadline_s = math.inf
         self._moved_s = limits.now_s
         self._moved_mark = 0
-        self._head_bytes = 0
+        self._bare_bytes = 0
         self._fed_bytes = 0
+        self._is_at_end = False
         self._is_in_head = True
         self._is_in_message = False
         self._line_is_open = True
@@ -146,8 +150,19 @@ class HttpProtocol(HttpToolsProtocol):
         self._is_deaf = True
         self.parser = None  # type: ignore[assignment]  # breaks the cycle of references between parser and protocol
 
-    def eof_received(self) -> None:
-        """Let the transport close: whoever has sent half a request and nothing more gets no answer."""
+    def eof_received(self) -> bool:  # type: ignore[override]  # asyncio's meaning, which uvicorn leaves out
+        """Answer what was asked, and let that be the last; return whether the transport stays open for it.
+
+        A body that ends early still gets its answer. Half a head gets none, and TLS cannot be closed by halves.
+        """
+        self._is_at_end = self._is_deaf = True
+        exchange = self.cycle
+        if exchange is None or exchange.response_complete or self.scheme == "https":
+            return False
+        exchange.keep_alive = False
+        if not exchange.body_complete:
+            exchange.end_body(BodyEnd.BROKEN)
+        return True
 
     def expire(self, now_s: float) -> None:
         """Enforce the time limits; called about once a second."""
@@ -209,8 +224,7 @@ class HttpProtocol(HttpToolsProtocol):
         if not self._is_in_message:
             self._is_in_message = True
             self._deadline_s = self.limits.now_s + self.limits.head_s
-        if self._is_in_head:
-            self._head_bytes += len(data)
+        self._bare_bytes += len(data)
         try:
             self.parser.feed_data(data)
         except httptools.HttpParserUpgrade:
@@ -218,9 +232,10 @@ class HttpProtocol(HttpToolsProtocol):
         except httptools.HttpParserError as error:
             self._malformed(error)
             return
-        if self._is_in_head and self._is_in_message:
-            self._line_is_open = self._line_is_open and b"\n" not in data
-            if self._head_bytes > HEAD_BYTES_MAX:
+        if self._is_in_message:
+            if self._is_in_head:
+                self._line_is_open = self._line_is_open and b"\n" not in data
+            if self._bare_bytes > HEAD_BYTES_MAX:
                 self._refuse_head()
 
     def on_message_begin(self) -> None:
@@ -232,11 +247,20 @@ class HttpProtocol(HttpToolsProtocol):
         """Gather the target."""
         self.url += url
 
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Gather a header. Those after a chunked body are dropped: the head was judged without them."""
+        if not self._is_in_head:
+            return
+        name = name.lower()
+        if name == b"expect" and value.lower() == b"100-continue":
+            self.expect_100_continue = True
+        self.headers.append((name, value))
+
     def on_headers_complete(self) -> None:
         """Hand the request to the application, or queue it behind the one that is being answered."""
         self._line_is_open = self._is_in_head = False
         self._deadline_s = math.inf
-        self._head_bytes = 0
+        self._bare_bytes = 0
         parser = self.parser
         version = parser.get_http_version()
         method = parser.get_method().decode("ascii")
@@ -264,14 +288,21 @@ class HttpProtocol(HttpToolsProtocol):
         """Cut the target into path and query without interpreting either (s3 rules 1.2.1 to 1.2.4)."""
         raw_path, _, query = self.url.partition(b"?")
         if not raw_path.startswith(b"/") and b"://" in raw_path:
-            slash = raw_path.find(b"/", raw_path.index(b"://") + 3)
-            raw_path = raw_path[slash:] if slash > 0 else b"/"
+            raw_path = self._origin_form(raw_path)
         path = raw_path.decode("ascii")
         scope["raw_path"] = raw_path
         scope["path"] = unquote(path) if "%" in path else path
         scope["query_string"] = query
         if len(self.url) > TARGET_BYTES_MAX:
             raise _RefusedError(414)
+
+    def _origin_form(self, target: bytes) -> bytes:
+        """Return the path of an absolute target, whose authority must be the one that the Host header names."""
+        _, _, rest = target.partition(b"://")
+        authority, slash, path = rest.partition(b"/")
+        if authority.lower() != dict(self.headers).get(b"host", authority).lower():
+            raise _RefusedError(400)
+        return slash + path or b"/"
 
     def _begin(self, exchange: Exchange) -> None:
         task = self.loop.create_task(exchange.run(self.app))
@@ -280,6 +311,7 @@ class HttpProtocol(HttpToolsProtocol):
 
     def on_body(self, body: bytes) -> None:
         """Hand on a piece of the body, or count it where nobody wants it."""
+        self._bare_bytes = 0
         exchange = self.cycle
         if exchange is None:
             return
@@ -296,6 +328,7 @@ class HttpProtocol(HttpToolsProtocol):
         """Note the end of the request."""
         self._is_in_message = False
         self._is_in_head = self._line_is_open = True
+        self._bare_bytes = 0
         if self._unread_after is not None:
             self._unread_after = None
             self._rest()
@@ -355,6 +388,9 @@ class HttpProtocol(HttpToolsProtocol):
         """Send nothing more, read a bounded while, then close: closing at once would destroy the answer on its way."""
         if self._is_lingering:
             return
+        if self._is_at_end:
+            self._close_now()
+            return
         self._is_lingering = self._is_deaf = True
         self._deadline_s = self.limits.now_s + LINGER_S
         if self.transport.can_write_eof():
@@ -384,7 +420,8 @@ class HttpProtocol(HttpToolsProtocol):
     def _malformed(self, error: httptools.HttpParserError) -> None:
         cause = error.__context__
         if isinstance(cause, _RefusedError):
-            self._refuse_or_cut(*_REFUSALS[cause.status])
+            is_head = self.scope.get("method") == "HEAD"
+            self._refuse_or_cut(*_REFUSALS[cause.status], is_head_request=is_head)
         elif isinstance(error, httptools.HttpParserCallbackError):
             _log.error("protocol_failed", exc_info=cause)
             self._refuse_or_cut(
@@ -399,7 +436,9 @@ class HttpProtocol(HttpToolsProtocol):
         text = "Your request header section exceeds the maximum allowed size."
         self._refuse_or_cut(400, "RequestHeaderSectionTooLarge", text)
 
-    def _refuse_or_cut(self, status: int, code: str, message: str) -> None:
+    def _refuse_or_cut(
+        self, status: int, code: str, message: str, *, is_head_request: bool = False
+    ) -> None:
         """Answer a fault by itself where no answer is under way; otherwise let that one be the last."""
         exchange = self.cycle
         if exchange is not None and not exchange.response_complete:
@@ -407,10 +446,14 @@ class HttpProtocol(HttpToolsProtocol):
             exchange.keep_alive = False
             exchange.end_body(BodyEnd.BROKEN)
             return
-        self._refuse(status, code, message)
+        self._refuse(status, code, message, is_head_request=is_head_request)
 
-    def _refuse(self, status: int, code: str, message: str) -> None:
-        self.transport.write(render_error(status, code, message, self.limits.date))
+    def _refuse(
+        self, status: int, code: str, message: str, *, is_head_request: bool = False
+    ) -> None:
+        self.transport.write(
+            render_error(status, code, message, self.limits.date, is_head_request=is_head_request)
+        )
         self._linger()
 
 
@@ -423,6 +466,7 @@ class _RefusedError(Exception):
 
 
 _REFUSALS = {
+    400: (400, "BadRequest", "The Host header does not match the request target."),
     405: (405, "MethodNotAllowed", "The specified method is not allowed against this resource."),
     414: (414, "RequestURITooLong", "The request target is longer than this server accepts."),
     505: (505, "HttpVersionNotSupported", "The HTTP version specified is not supported."),

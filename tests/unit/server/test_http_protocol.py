@@ -7,6 +7,7 @@ import re
 
 import pytest
 
+from objstore.server.http_exchange import BodyEnd
 from objstore.server.http_protocol import DRAIN_BYTES_MAX, HEAD_BYTES_MAX, LINGER_S
 
 GET = b"GET /bucket/key HTTP/1.1\r\nHost: h\r\n\r\n"
@@ -90,7 +91,7 @@ def test_head_request_gets_length_and_no_body(connect) -> None:
         (b"/b/a%2Fb?x=%20&y", b"/b/a%2Fb", b"x=%20&y"),
         (b"/b/k?a?b", b"/b/k", b"a?b"),
         (b"http://h:1/b/k?q", b"/b/k", b"q"),
-        (b"http://h", b"/", b""),
+        (b"http://H:1", b"/", b""),
         (b"/b/\xc3\xa9", b"/b/%C3%A9", b""),
         (b"/b/\xff%41", b"/b/%FF%41", b""),
     ],
@@ -105,7 +106,7 @@ def test_targets_arrive_as_they_were_sent(connect, target, raw_path, query) -> N
 
     async def scenario() -> None:
         wire = connect(app)
-        await wire.send(b"GET " + target + b" HTTP/1.1\r\nHost: h\r\n\r\n")
+        await wire.send(b"GET " + target + b" HTTP/1.1\r\nHost: h:1\r\n\r\n")
         assert wire.statuses == [200]
 
     asyncio.run(scenario())
@@ -608,5 +609,96 @@ def test_shutdown_lets_the_request_in_flight_finish(connect) -> None:
         assert wire.statuses == [200]
         assert b"Connection: close\r\n" in wire.output
         assert wire.transport.is_closed
+
+    asyncio.run(scenario())
+
+
+def test_an_absolute_target_for_another_host_is_refused(connect) -> None:
+    """Two parties that each believe another authority disagree about what is asked (RFC 9112, section 3.2.2)."""
+
+    async def scenario() -> None:
+        wire = connect(hello)
+        await wire.send(b"HEAD http://evil/b/k HTTP/1.1\r\nHost: h\r\n\r\n")
+        assert wire.statuses == [400]
+        assert wire.output.endswith(b"\r\n\r\n"), "an answer to HEAD has no body"
+
+    asyncio.run(scenario())
+
+
+def test_headers_after_a_chunked_body_are_no_headers_of_the_request(connect) -> None:
+    """What comes after the body was not judged with the head: nobody checked that it is signed (s3 rule 2.2.7)."""
+    seen = []
+
+    async def app(scope, receive, send) -> None:
+        seen.extend(name for name, _ in scope["headers"])
+        await answer(send)
+
+    async def scenario() -> None:
+        wire = connect(app)
+        head = b"PUT /b/k HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n"
+        await wire.send(head + b"1\r\nx\r\n0\r\nContent-Type: sneaked\r\n\r\n")
+        assert wire.statuses == [200]
+
+    asyncio.run(scenario())
+    assert seen == [b"host", b"transfer-encoding"]
+
+
+@pytest.mark.parametrize("tail", [b"1;", b"1\r\nx\r\n0\r\na: "])
+def test_chunk_extensions_and_trailers_are_bounded(connect, tail) -> None:
+    """They are no body, so no limit of the application sees them; without a bound one of them fills the memory."""
+    ends = []
+
+    async def app(scope, receive, send) -> None:
+        while (message := await receive())["type"] == "http.request":
+            pass
+        ends.append(message.get("cause"))
+        await answer(send)
+
+    async def scenario() -> None:
+        wire = connect(app)
+        await wire.send(b"PUT / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n" + tail)
+        await wire.send(*[b"x" * 16_384] * 5)
+        assert wire.statuses == [200]
+        assert b"Connection: close" in wire.output
+
+    asyncio.run(scenario())
+    assert ends == [BodyEnd.BROKEN]
+
+
+@pytest.mark.parametrize(
+    ("request_bytes", "ends"),
+    [(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n", []), (put(3) + b"ab", [BodyEnd.BROKEN])],
+)
+def test_a_client_that_closes_its_half_still_gets_its_answer(connect, request_bytes, ends) -> None:
+    """Half-closing is how simple clients say that a request is complete; a body cut short is still an error to tell."""
+    seen = []
+
+    async def app(scope, receive, send) -> None:
+        await asyncio.sleep(0)
+        while (message := await receive())["type"] == "http.request" and message["more_body"]:
+            pass
+        seen.extend([message["cause"]] if "cause" in message else [])
+        await answer(send)
+
+    async def scenario() -> None:
+        wire = connect(app)
+        wire.protocol.data_received(request_bytes)
+        assert wire.protocol.eof_received(), "the transport must stay open for the answer"
+        await wire.settle()
+        assert wire.statuses == [200]
+        assert wire.transport.is_closing(), "there is nothing to wait for"
+
+    asyncio.run(scenario())
+    assert seen == ends
+
+
+def test_half_a_head_and_nothing_more_gets_no_answer(connect) -> None:
+    """There is no request to answer; the transport closes by itself."""
+
+    async def scenario() -> None:
+        wire = connect(hello)
+        await wire.send(b"GET / HTTP/1.1\r\nHost")
+        assert not wire.protocol.eof_received()
+        assert wire.statuses == []
 
     asyncio.run(scenario())
