@@ -14,10 +14,13 @@ import ssl
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from typing import Self
+from typing import TYPE_CHECKING, Self
 from urllib.parse import quote
 
 from objstore.testing.server import S3Server
+
+if TYPE_CHECKING:
+    from _typeshed import SupportsRead
 
 __all__ = ["EMPTY_SHA256", "RawAnswer", "RawCall", "RawClient", "shifted"]
 
@@ -93,13 +96,14 @@ class RawClient:
         *,
         payload: str | None = None,
         at: datetime | None = None,
+        host: str | None = None,
         unsigned: Iterable[tuple[str, str]] = (),
     ) -> RawCall:
         """Sign in the Authorization header; `unsigned` headers are added afterwards."""
         moment = (at or _now()).strftime("%Y%m%dT%H%M%SZ")
         line = hashlib.sha256(call.body).hexdigest() if payload is None else payload
         base = call.with_headers(
-            ("host", self.netloc), ("x-amz-date", moment), ("x-amz-content-sha256", line)
+            ("host", host or self.netloc), ("x-amz-date", moment), ("x-amz-content-sha256", line)
         )
         names, signature = self._signature(base, base.query, line, moment)
         scope = self._scope(moment)
@@ -127,8 +131,15 @@ class RawClient:
         _, signature = self._signature(base, query, "UNSIGNED-PAYLOAD", moment)
         return replace(base, query=(*query, ("X-Amz-Signature", signature)))
 
+    def send_stream(self, call: RawCall, body: SupportsRead[bytes]) -> RawAnswer:
+        """Send a call whose body is read piece by piece; its headers must say how long it is."""
+        return self._send(call, body)
+
     def send(self, call: RawCall) -> RawAnswer:
         """Send a call exactly as it is and return the answer; reconnects when the server closed."""
+        return self._send(call, call.body or None)
+
+    def _send(self, call: RawCall, body: bytes | SupportsRead[bytes] | None) -> RawAnswer:
         connection = self._open()
         target = call.path + (f"?{call.query_string}" if call.query else "")
         connection.putrequest(call.method, target, skip_host=True, skip_accept_encoding=True)
@@ -142,16 +153,24 @@ class RawClient:
         ):
             connection.putheader("content-length", str(len(call.body)))
         try:
-            connection.endheaders(call.body or None)
+            connection.endheaders()
+            if body is not None:
+                connection.send(body)
             response = connection.getresponse()
-            body = response.read()
+            content = response.read()
         except (http.client.HTTPException, OSError):
             self.close()
             raise
         headers = {name.lower(): value for name, value in response.getheaders()}
         if response.will_close:
             self.close()
-        return RawAnswer(response.status, headers, body)
+        return RawAnswer(response.status, headers, content)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     def close(self) -> None:
         """Drop the connection."""
