@@ -218,9 +218,7 @@ class _Exchange:
         self._request = request
         operation = resolve(request)
         self.operation_name = operation.name
-        proof = app._authenticator.authenticate(
-            _signed_parts(request, raw), now=app._clock.now()
-        )
+        proof = app._authenticator.authenticate(_signed_parts(request, raw), now=app._clock.now())
         identity = self._identity(operation, proof)
         if app.is_draining:
             raise Draining
@@ -276,12 +274,12 @@ class _Exchange:
             await self._expect_no_body(request)
             return None
         if operation.body is BodyKind.STREAM:
-            self._body = self._open_body(request, proof, PART_BYTES_MAX)
+            self._body = self._open_body(request, proof, is_length_required=True)
             return None
         if operation.needs_checksum and operation.name == "DeleteObjects":
             require_digest(request.headers)
         limit = operation.body_bytes_max
-        body = self._open_body(request, proof, PART_BYTES_MAX)
+        body = self._open_body(request, proof, is_length_required=False)
         self._body = body
         if body.size is not None and body.size > limit:
             raise MaxMessageLengthExceeded(max_message_length_bytes=limit)
@@ -295,10 +293,12 @@ class _Exchange:
         return xml.decode(content, bytes_max=limit)
 
     def _open_body(
-        self, request: S3Request, proof: Authenticated | Anonymous, size_bytes_max: int
+        self, request: S3Request, proof: Authenticated | Anonymous, *, is_length_required: bool
     ) -> RequestBody:
         payload = proof.payload
-        expectations = expected_checksums(request, size_bytes_max=PART_BYTES_MAX)
+        expectations = expected_checksums(
+            request, size_bytes_max=PART_BYTES_MAX, is_length_required=is_length_required
+        )
         decoder = None
         if payload.mode.is_chunked:
             decoder = AwsChunkedDecoder.for_request(
@@ -310,7 +310,7 @@ class _Exchange:
             pool=self._app._hash_pool,
             payload_sha256=(payload.sha256 if payload.mode is PayloadMode.SIGNED_HEX else None),
             decoder=decoder,
-            limits=BodyLimits(size_bytes_max, self._app._limits.idle_timeout_s),
+            limits=BodyLimits(PART_BYTES_MAX, self._app._limits.idle_timeout_s),
         )
 
     async def _expect_no_body(self, request: S3Request) -> None:

@@ -74,9 +74,15 @@ class BodyExpectations:
 
 
 def expected_checksums(
-    request: S3Request, *, size_bytes_max: int = SINGLE_PUT_BYTES_MAX
+    request: S3Request,
+    *,
+    size_bytes_max: int = SINGLE_PUT_BYTES_MAX,
+    is_length_required: bool = True,
 ) -> BodyExpectations:
     """Read everything that the headers state about the body.
+
+    Without a length and without a transfer coding there is no body (RFC 9112 section 6.3). That is refused where the body is
+    the object (s3 rule 1.6.2); elsewhere `is_length_required=False` takes it as empty: `curl -X PUT` makes a bucket so.
 
     For CompleteMultipartUpload the value headers speak of the object and not of the document, and are left out here
     (s3 rule 3.5.7). Raises `InvalidDigest`, `BadRequestError`, `MalformedTrailer`, `MissingContentLength`,
@@ -95,7 +101,7 @@ def expected_checksums(
         content_md5=_content_md5(headers),
         checksum=checksum,
         trailer_algorithm=trailer,
-        size_bytes=_announced_size(headers, size_bytes_max),
+        size_bytes=_announced_size(headers, size_bytes_max, is_required=is_length_required),
     )
     if not speaks_of_object:
         _check_sdk_algorithm(headers, expectations.algorithm)
@@ -196,7 +202,7 @@ def _check_sdk_algorithm(headers: Headers, sent: ChecksumAlgorithm | None) -> No
         raise BadRequestError("Value for x-amz-sdk-checksum-algorithm header is invalid.")
 
 
-def _announced_size(headers: Headers, size_bytes_max: int) -> int | None:
+def _announced_size(headers: Headers, size_bytes_max: int, *, is_required: bool) -> int | None:
     """Read the announced length of the decoded body (s3 rules 1.6.2, 1.6.3, 2.4.4)."""
     is_streaming = headers.get("x-amz-content-sha256", "").startswith(_STREAMING)
     name = "x-amz-decoded-content-length" if is_streaming else "content-length"
@@ -204,6 +210,8 @@ def _announced_size(headers: Headers, size_bytes_max: int) -> int | None:
     if value is None:
         if is_streaming or "transfer-encoding" in headers:
             return None
+        if not is_required:
+            return 0
         raise MissingContentLength
     if _DIGITS.fullmatch(value) is None:
         raise InvalidArgument(

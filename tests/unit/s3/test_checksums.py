@@ -134,13 +134,15 @@ def test_the_length_is_that_of_the_object():
 def test_a_body_has_a_length_or_an_end():
     """Without either nobody knows where it stops (s3 rule 1.6.2)."""
 
-    def without_length(headers):
+    def without_length(headers, **how):
         raw = RawRequest("PUT", b"/b/k", b"", (), "http")
-        return expected_checksums(S3Request(raw, "PUT", "b", b"k", Query((), {}), headers))
+        return expected_checksums(S3Request(raw, "PUT", "b", b"k", Query((), {}), headers), **how)
 
     assert without_length({"transfer-encoding": "chunked"}).size_bytes is None
     with pytest.raises(MissingContentLength):
         without_length({})
+    # A document may be left out altogether: `curl -X PUT` makes a bucket without announcing a length.
+    assert without_length({}, is_length_required=False).size_bytes == 0
 
 
 def test_a_body_of_more_than_five_gib_is_refused_at_once():
