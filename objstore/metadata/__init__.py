@@ -6,6 +6,7 @@
 from objstore.metadata.catalog import Catalog, ListPage, UploadsPage, VersionsPage, VersionState
 from objstore.metadata.catalog_file import CATALOG_FILE_NAME
 from objstore.metadata.partitioning import PARTITIONS_COUNT, partition_of, partitions_of
+from objstore.metadata.reader import CatalogReader
 from objstore.metadata.sql_catalog import CatalogStore, SqlCatalog
 from objstore.metadata.stats import CatalogStats
 
@@ -13,6 +14,7 @@ __all__ = [
     "CATALOG_FILE_NAME",
     "PARTITIONS_COUNT",
     "Catalog",
+    "CatalogReader",
     "CatalogStats",
     "CatalogStore",
     "ListPage",

@@ -7,11 +7,11 @@ costs. A page that needs many scans lets others run between them.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from heapq import merge
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Final, Protocol, Self
 
 import xxhash
 
@@ -34,12 +34,34 @@ from objstore.model.instant import Instant
 from objstore.model.names import ObjectKey, OpId, PartitionId, UploadId, VersionId
 from objstore.model.objects import BucketRecord, Part, Upload, Usage, Versioning
 
-__all__ = ["CatalogStore", "SqlCatalog"]
+__all__ = ["CatalogStore", "SqlCatalog", "Store", "Writer"]
 
 SCANS_PER_TURN: Final = 8
 """Scans that a page may make before it lets the event loop go on."""
 
 _Scan = Callable[[CatalogReader, int, Position, bytes, int], Sequence[Row]]
+
+
+class Writer(Protocol):
+    """Who commits to a file: `CatalogWriter`, or somebody who asks the process that has it."""
+
+    def submit(self, partition: PartitionId, command: Command) -> Awaitable[CommandResult]:
+        """Queue a command; the awaitable has its result once that is durable."""
+        ...
+
+
+class Store(Protocol):
+    """One catalogue file as this process reaches it."""
+
+    @property
+    def writer(self) -> Writer:
+        """Who commits."""
+        ...
+
+    @property
+    def reader(self) -> CatalogReader:
+        """The reader of this event loop."""
+        ...
 
 
 class CatalogStore:
@@ -90,9 +112,9 @@ class _ShardsCursor:
 
 
 class SqlCatalog:
-    """The catalogue over the files of this process; partition -> file by modulo."""
+    """The catalogue over the files that this process reaches; partition -> file by modulo."""
 
-    def __init__(self, stores: Sequence[CatalogStore]) -> None:
+    def __init__(self, stores: Sequence[Store]) -> None:
         self._stores = tuple(stores)
 
     async def submit(self, bucket: BucketRecord, key: ObjectKey, command: Command) -> CommandResult:

@@ -81,7 +81,6 @@ class FailingFile(apsw.VFSFile):
         super().xSync(flags)
 
 
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_after_a_failed_sync_nobody_is_answered_and_recovery_decides(tmp_path):
     """The row of a failed commit may come back after a restart: "no" would be a lie (reliability rule 4.1)."""
     vfs = FailingVfs()
