@@ -14,21 +14,19 @@ All writes run on one thread of its own, in order; reads are a few microseconds 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, Self, TypeVar
+from typing import Final, Self, TypeVar
 
 import apsw
-import xxhash
 
+from objstore.cluster.control_reader import CACHE_KIB, ControlReader, digest_of
 from objstore.cluster.control_store import Change, Item
-from objstore.cluster.sqlite_file import open_reader, open_writer
+from objstore.cluster.sqlite_file import open_writer
 from objstore.model.errors import (
-    CorruptRecord,
     DriveUnavailable,
-    HistoryForgotten,
     StorageFull,
     UnknownFormat,
 )
@@ -41,12 +39,10 @@ T = TypeVar("T")
 CONTROL_FILE_NAME: Final = "control.sqlite"
 APPLICATION_ID: Final = 0x6F626A74
 FORMAT_VERSION: Final = 1
-CACHE_KIB: Final = 2 * 1024
 HISTORY_COUNT: Final = 100_000
 """Changes that a watch can still be given."""
 PRUNE_EVERY: Final = 1_000
 CHECKPOINT_BYTES: Final = MIB
-WATCH_ROWS_MAX: Final = 1_000
 
 _SCHEMA: Final = """
 CREATE TABLE items (
@@ -56,8 +52,6 @@ CREATE TABLE changes (
     revision INTEGER NOT NULL PRIMARY KEY, key TEXT NOT NULL, value BLOB, digest BLOB NOT NULL
 ) STRICT;
 """
-_KEY_END: Final = "\x7f"
-"""Larger than every key: keys are printable ASCII."""
 
 
 class SqliteControlStore:
@@ -79,7 +73,7 @@ class SqliteControlStore:
         self._wal_bytes = 0
         self._page_bytes: int = self._writer.pragma("page_size")
         self._writer.set_wal_hook(self._on_wal)
-        self._reader = open_reader(path, cache_kib=CACHE_KIB)
+        self._reader = ControlReader(path)
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="control-writer")
         self._changed = asyncio.Event()
 
@@ -107,20 +101,12 @@ class SqliteControlStore:
     async def get(self, key: str) -> Item | None:
         """See `ControlStore`."""
         self._check_service()
-        row: Any = self._reader.execute(
-            "SELECT key, value, revision, digest FROM items WHERE key=?", (key,)
-        ).fetchone()
-        return None if row is None else _item(*row)
+        return self._reader.get(key)
 
     async def list(self, prefix: str, *, after: str = "", limit: int = 0) -> Sequence[Item]:
         """See `ControlStore`."""
         self._check_service()
-        rows: Iterable[Any] = self._reader.execute(
-            "SELECT key, value, revision, digest FROM items "
-            "WHERE key>=? AND key>? AND key<? ORDER BY key LIMIT ?",
-            (prefix, after, prefix + _KEY_END, limit or -1),
-        ).fetchall()
-        return [_item(*row) for row in rows]
+        return self._reader.list(prefix, after=after, limit=limit)
 
     async def put(
         self, key: str, value: bytes, *, expected_revision: int | None = None
@@ -139,24 +125,11 @@ class SqliteControlStore:
             self._check_service()
             # Taken before the look: a change between look and wait sets this very event.
             changed = self._changed
-            for change in self._changes_after(prefix, revision):
+            for change in self._reader.changes(prefix, after_revision=revision):
                 revision = change.revision
                 yield change
             if changed is self._changed:
                 await changed.wait()
-
-    # --- reading
-
-    def _changes_after(self, prefix: str, revision: int) -> Sequence[Change]:
-        oldest = self._reader.execute("SELECT min(revision) FROM changes").get
-        if oldest is not None and revision + 1 < oldest:
-            raise HistoryForgotten(revision=revision)
-        rows: Iterable[Any] = self._reader.execute(
-            "SELECT revision, key, value, digest FROM changes "
-            "WHERE revision>? AND key>=? AND key<? ORDER BY revision LIMIT ?",
-            (revision, prefix, prefix + _KEY_END, WATCH_ROWS_MAX),
-        ).fetchall()
-        return [_change(*row) for row in rows]
 
     def _check_service(self) -> None:
         if self._failure is not None:
@@ -204,7 +177,7 @@ class SqliteControlStore:
         revision = self._record_change(key, value)
         self._writer.execute(
             "INSERT OR REPLACE INTO items VALUES (?,?,?,?)",
-            (key, value, revision, _digest(key, value)),
+            (key, value, revision, digest_of(key, value)),
         )
         return revision
 
@@ -229,7 +202,7 @@ class SqliteControlStore:
         last: int = self._writer.execute("SELECT coalesce(max(revision), 0) FROM changes").get
         revision = last + 1
         self._writer.execute(
-            "INSERT INTO changes VALUES (?,?,?,?)", (revision, key, value, _digest(key, value))
+            "INSERT INTO changes VALUES (?,?,?,?)", (revision, key, value, digest_of(key, value))
         )
         if revision % PRUNE_EVERY == 0:
             self._writer.execute(
@@ -261,26 +234,6 @@ def _bring_up(connection: apsw.Connection) -> None:
         raise UnknownFormat("the control store was written by another version", version=found)
     script = f"BEGIN IMMEDIATE; {_SCHEMA} PRAGMA user_version={FORMAT_VERSION}; COMMIT"
     connection.execute(script).fetchall()
-
-
-def _item(key: str, value: bytes, revision: int, digest: bytes) -> Item:
-    _verify(key, value, digest)
-    return Item(key, value, revision)
-
-
-def _change(revision: int, key: str, value: bytes | None, digest: bytes) -> Change:
-    _verify(key, value, digest)
-    return Change(key, value, revision)
-
-
-def _digest(key: str, value: bytes | None) -> bytes:
-    marked = b"-" if value is None else b"+" + value
-    return xxhash.xxh3_64_digest(key.encode("ascii") + b"\x00" + marked)
-
-
-def _verify(key: str, value: bytes | None, digest: bytes) -> None:
-    if _digest(key, value) != digest:
-        raise CorruptRecord("an item of the control store does not match its checksum", key=key)
 
 
 def _ignore(_failure: Exception) -> None:

@@ -91,6 +91,8 @@ def open_reader(path: Path, *, cache_kib: int) -> apsw.Connection:
         cache_size=-cache_kib,
         temp_store="MEMORY",
     )
+    # A reader may be the last to leave the file, when the owner's process was killed.
+    connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
     return connection
 
 

@@ -21,6 +21,7 @@ from objstore.metadata.commands import (
     SetVersioning,
 )
 from objstore.metadata.partitioning import partition_of
+from objstore.metadata.remote_writer import RemoteStore, WriterEndpoint
 from objstore.model.errors import (
     BucketNotEmpty,
     ConditionalRequestConflict,
@@ -35,6 +36,7 @@ from objstore.model.errors import (
 from objstore.model.limits import PART_BYTES_MIN
 from objstore.model.objects import ExtentBody, InlineBody, Usage, Versioning
 from objstore.testing.catalog_kit import CommandKit, bucket_record, md5_of
+from objstore.testing.framed_pair import beside
 
 KEY = b"k"
 
@@ -45,7 +47,20 @@ async def open_sql(directory):
         yield SqlCatalog([store])
 
 
-OPENERS = {"sql": open_sql}
+@asynccontextmanager
+async def open_remote(directory):
+    """What another process of the machine has: the owner's file for reading, a connection for commands."""
+    path = directory / "catalog.sqlite"
+    async with (
+        CatalogStore(path, on_fatal=lambda _error: None) as owned,
+        beside(directory, WriterEndpoint(owned.writer).methods) as owner,
+    ):
+        store = RemoteStore(path, owner)
+        yield SqlCatalog([store])
+        store.close()
+
+
+OPENERS = {"sql": open_sql, "remote": open_remote}
 
 
 class Bucket:

@@ -8,7 +8,9 @@ from contextlib import asynccontextmanager
 import pytest
 
 from objstore.cluster.control_store import Change
+from objstore.cluster.remote_control_store import ControlEndpoint, RemoteControlStore
 from objstore.cluster.sqlite_control_store import SqliteControlStore
+from objstore.testing.framed_pair import beside
 
 
 @asynccontextmanager
@@ -17,7 +19,19 @@ async def open_sqlite(directory):
         yield store
 
 
-OPENERS = {"sqlite": open_sqlite}
+@asynccontextmanager
+async def open_remote(directory):
+    """What another process of the machine has: the owner's file for reading, a connection for changes."""
+    async with open_sqlite(directory) as owned:
+        endpoint = ControlEndpoint(owned)
+        async with (
+            beside(directory, endpoint.methods) as owner,
+            RemoteControlStore(directory / "control.sqlite", owner) as store,
+        ):
+            yield store
+
+
+OPENERS = {"sqlite": open_sqlite, "remote": open_remote}
 
 
 @pytest.fixture(params=sorted(OPENERS))

@@ -65,3 +65,19 @@ def test_the_file_of_another_application_is_left_alone(tmp_path):
     open_writer(path, application_id=7, cache_kib=1024).close()
     with pytest.raises(UnknownFormat):
         open_writer(path, application_id=8, cache_kib=1024)
+
+
+def test_a_reader_that_leaves_last_changes_nothing(tmp_path):
+    """A worker may outlive its killed owner by a moment: only the owner checkpoints, also at the end."""
+    path = tmp_path / "a.sqlite"
+    writer = open_writer(path, application_id=7, cache_kib=1024)
+    writer.execute("CREATE TABLE t (a)")
+    reader = open_reader(path, cache_kib=1024)
+    reader.execute("SELECT * FROM t").fetchall()
+    writer.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
+    writer.close()
+    wal = tmp_path / "a.sqlite-wal"
+    before = path.read_bytes(), wal.read_bytes()
+    reader.close()
+    assert (path.read_bytes(), wal.read_bytes()) == before
+    assert before[1]
