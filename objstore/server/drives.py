@@ -30,7 +30,15 @@ from objstore.storage.layout import format_drive, read_identity
 from objstore.storage.offline_drive import OfflineDrive
 from objstore.storage.posix_drive import DriveSettings, PosixDrive
 
-__all__ = ["DataRings", "OpenDrives", "cluster_of", "open_drives", "open_rings"]
+__all__ = [
+    "DataRings",
+    "OpenDrives",
+    "cluster_of",
+    "join_drives",
+    "open_drives",
+    "open_rings",
+    "read_rings",
+]
 
 _DRIVES = "drives/"
 _RINGS = "rings/data/"
@@ -113,10 +121,7 @@ async def open_drives(
     settings: DriveSettings,
 ) -> OpenDrives:
     """Open every directory; format the ones whose path is new. Raises `StartRefused`."""
-    known = {}
-    for item in await control.list(_DRIVES):
-        record = msgspec.json.decode(item.value, type=_KnownDrive)
-        known[record.path] = record.drive_id
+    known = await _known_drives(control)
     drives: list[Drive] = []
     offline: dict[Path, str] = {}
     for directory in directories:
@@ -172,15 +177,54 @@ class DataRings:
         return ring.homes(ring.partition_for(block_id))
 
 
+async def join_drives(
+    directories: Sequence[Path],
+    control: ControlStore,
+    *,
+    cluster_id: str,
+    clock: Clock,
+    settings: DriveSettings,
+) -> OpenDrives:
+    """Use the drives that another process of this node has opened; what it could not open is offline here, too."""
+    known = await _known_drives(control)
+    drives: list[Drive] = []
+    offline: dict[Path, str] = {}
+    for directory in directories:
+        try:
+            drive: Drive = PosixDrive.join(
+                directory, cluster_id=cluster_id, clock=clock, settings=settings
+            )
+        except DriveUnavailable as error:
+            offline[directory] = str(error)
+            drive = OfflineDrive(known[str(directory.absolute())], str(error))
+        drives.append(drive)
+    return OpenDrives(tuple(drives), offline)
+
+
+async def _known_drives(control: ControlStore) -> dict[str, DriveId]:
+    """Return the drives that the store remembers, by path."""
+    records = [
+        msgspec.json.decode(item.value, type=_KnownDrive) for item in await control.list(_DRIVES)
+    ]
+    return {record.path: record.drive_id for record in records}
+
+
+async def read_rings(control: ControlStore) -> DataRings:
+    """Return the data rings that the control store holds; there must be one."""
+    return DataRings(await _stored_rings(control))
+
+
+async def _stored_rings(control: ControlStore) -> dict[int, Ring]:
+    rings = [Ring.decode(item.value) for item in await control.list(_RINGS)]
+    return {ring.version: ring for ring in rings}
+
+
 async def open_rings(control: ControlStore, drives: Sequence[Drive]) -> tuple[DataRings, Scheme]:
     """Return the data rings, adding a version when drives were added since the last start.
 
     A drive that is not named any more stays in the rings: what it holds is read from the others.
     """
-    rings: dict[int, Ring] = {}
-    for item in await control.list(_RINGS):
-        ring = Ring.decode(item.value)
-        rings[ring.version] = ring
+    rings = await _stored_rings(control)
     newest = rings[max(rings)] if rings else None
     members = _members(newest, drives)
     scheme = scheme_for(len(members))

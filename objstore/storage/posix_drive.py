@@ -2,7 +2,9 @@
 
 Each drive has a few worker threads of its own, so that a drive that hangs holds up nobody else, and
 never more threads than these. One operation is one hop into a thread; what happens there is
-`ShardDirectory`. A lock on the identity file keeps two processes from serving one directory.
+`ShardDirectory`. A lock on the identity file keeps two nodes from serving one directory. Other
+processes of the node that holds it `join` the drive: shards are published whole under unique names
+and never change, so that processes need no agreement about them.
 """
 
 from __future__ import annotations
@@ -79,15 +81,7 @@ class PosixDrive:
         serves it.
         """
         directory = directory.absolute()
-        identity = read_identity(directory)
-        if identity is None:
-            raise DriveUnavailable("directory is not formatted as a drive", drive=str(directory))
-        if identity.cluster_id != cluster_id:
-            raise DriveUnavailable(
-                "drive belongs to another cluster",
-                drive=str(directory),
-                cluster=identity.cluster_id,
-            )
+        identity = _identity_within(directory, cluster_id)
         lock_fd = _lock(directory)
         try:
             shards = ShardDirectory(
@@ -98,6 +92,23 @@ class PosixDrive:
             os.close(lock_fd)
             raise
         return cls(identity, shards, clock=clock, lock_fd=lock_fd, threads=settings.threads)
+
+    @classmethod
+    def join(
+        cls, directory: Path, *, cluster_id: str, clock: Clock, settings: DriveSettings
+    ) -> PosixDrive:
+        """Use a directory that another process of this node has in service; blocks for a moment.
+
+        Raises `DriveUnavailable` when it has no identity, another cluster's, or nobody serves it.
+        """
+        directory = directory.absolute()
+        identity = _identity_within(directory, cluster_id)
+        if not _is_locked(directory):
+            raise DriveUnavailable("drive is served by nobody", drive=str(directory))
+        shards = ShardDirectory(
+            directory, identity.drive_id, reserve_bytes=settings.reserve_bytes, system=SYSTEM
+        )
+        return cls(identity, shards, clock=clock, lock_fd=-1, threads=settings.threads)
 
     def close(self) -> None:
         """Give the directory up, once. Work that hangs in a thread is left to itself."""
@@ -155,6 +166,27 @@ class PosixDrive:
 
     async def _run(self, work: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._threads, work)
+
+
+def _identity_within(directory: Path, cluster_id: str) -> DriveIdentity:
+    identity = read_identity(directory)
+    if identity is None:
+        raise DriveUnavailable("directory is not formatted as a drive", drive=str(directory))
+    if identity.cluster_id != cluster_id:
+        raise DriveUnavailable(
+            "drive belongs to another cluster",
+            drive=str(directory),
+            cluster=identity.cluster_id,
+        )
+    return identity
+
+
+def _is_locked(directory: Path) -> bool:
+    try:
+        os.close(_lock(directory))
+    except DriveUnavailable:
+        return True
+    return False
 
 
 def _lock(directory: Path) -> int:

@@ -67,3 +67,28 @@ def test_shards_survive_a_restart(open_drive, make_shard):
     drive.close()
     again = open_drive()
     assert anyio.run(again.verify, shard.header.shard_id) == shard.header
+
+
+def test_other_processes_of_the_node_join_what_one_has_opened(
+    open_drive, make_shard, tmp_path, clock
+):
+    """Gateway workers read and write shards of a drive whose lock is the owner's."""
+    drive, shard = open_drive(), make_shard(b"shared")
+    settings = DriveSettings(reserve_bytes=0)
+    where = {"cluster_id": drive.identity.cluster_id, "clock": clock, "settings": settings}
+    joined = PosixDrive.join(tmp_path / "drive", **where)
+    anyio.run(joined.write, [shard])
+    assert anyio.run(drive.verify, shard.header.shard_id) == shard.header
+    joined.close()
+    with pytest.raises(DriveUnavailable, match="another process"):
+        open_drive()
+
+
+def test_a_drive_that_nobody_serves_cannot_be_joined(open_drive, tmp_path, clock):
+    """A worker that outlived its owner must not write beside the next one."""
+    drive = open_drive()
+    drive.close()
+    where = {"cluster_id": drive.identity.cluster_id, "clock": clock, "settings": DriveSettings()}
+    with pytest.raises(DriveUnavailable, match="nobody"):
+        PosixDrive.join(tmp_path / "drive", **where)
+    open_drive()
