@@ -92,7 +92,16 @@ class ClientShell:
 
     def environment(self) -> dict[str, str]:
         """Return ours without settings of other S3 accounts and proxies, plus what docs/clients.md exports."""
-        foreign = ("AWS_", "OBJSTORE_", "RCLONE_", "RESTIC_", "S3_")
+        foreign = (
+            "AWS_",
+            "OBJSTORE_",
+            "RCLONE_",
+            "RESTIC_",
+            "S3_",
+            "SSL_CERT_",
+            "CURL_",
+            "REQUESTS_",
+        )
         kept = {
             name: value
             for name, value in os.environ.items()
