@@ -2,8 +2,10 @@
 
 Creating and deleting touch two places, the registry and the shards in the catalogue. The order makes a crash harmless:
     create   open the shards, then publish the name: an open shard without a name is never found
-    delete   mark the name, close every shard (each refuses unless it is empty), remove the name, drop the shards
-A bucket that was marked when the process died is finished or taken back by `recover`.
+    delete   mark the name, close every shard (each refuses unless it is empty), drop the shards, remove the name
+A bucket that was marked when the process died is finished or taken back by `recover`, or by the next delete. Dropping decides:
+it refuses a shard that another delete, which found the bucket not empty, has opened again, and what is dropped takes no write
+any more. From there on the name can only go, and only from this bucket: never from a successor of the same name.
 A record is safe to cache where this registry makes all changes: its fields that writes depend on never change for a bucket
 id, and the shards refuse writes for a bucket that is gone. Where other processes change buckets, too, every look-up reads the
 control store: that takes a few microseconds, and nothing has to be told to anybody.
@@ -79,8 +81,10 @@ class BucketRegistry:
         return True
 
     async def replace(self, record: BucketRecord) -> None:
-        """Write a changed record of an existing bucket; raise `OperationAborted` if it changed meanwhile."""
+        """Write a changed record of an existing bucket; raise `OperationAborted` if it changed meanwhile or is going."""
         item = await self._item(record)
+        if _CODEC.decode(item.value).is_deleting:
+            raise OperationAborted(bucket_name=record.name)
         await self._swap(item, record)
         self._remember(record)
 
@@ -108,17 +112,30 @@ class BucketRegistry:
     async def _finish_removal(self, marked: BucketRecord, revision: int, now: Instant) -> None:
         try:
             await self._catalog.submit_all(marked, CloseShard, op_id=self._ids.op(), at=now)
-        except BucketNotEmpty:
-            await self._catalog.submit_all(marked, ReopenShard, op_id=self._ids.op(), at=now)
-            await self._swap(
-                await self._item(marked), msgspec.structs.replace(marked, is_deleting=False)
-            )
+            await self._catalog.submit_all(marked, DropShard, op_id=self._ids.op(), at=now)
+        except (BucketNotEmpty, OperationAborted):
+            await self._take_back(marked, revision, now)
             raise
+        except NoSuchBucket:
+            pass  # a removal that came this far before has dropped it
         self._known.pop(marked.name, None)
-        # By revision: the name may have been removed, and given to a new bucket, by another delete of the same bucket.
-        if not await self._control.delete(_PREFIX + marked.name, expected_revision=revision):
-            raise OperationAborted(bucket_name=marked.name)
-        await self._catalog.submit_all(marked, DropShard, op_id=self._ids.op(), at=now)
+        await self._unpublish(marked)
+
+    async def _take_back(self, marked: BucketRecord, revision: int, now: Instant) -> None:
+        """Make a marked bucket usable again; a later removal that has marked it anew decides for itself."""
+        await self._catalog.submit_all(marked, ReopenShard, op_id=self._ids.op(), at=now)
+        record = msgspec.structs.replace(marked, is_deleting=False)
+        key = _PREFIX + marked.name
+        await self._control.put(key, _CODEC.encode(record), expected_revision=revision)
+
+    async def _unpublish(self, marked: BucketRecord) -> None:
+        """Remove the name while it belongs to this bucket; a successor of the same name keeps it."""
+        key = _PREFIX + marked.name
+        while (item := await self._control.get(key)) is not None:
+            if _CODEC.decode(item.value).bucket_id != marked.bucket_id:
+                return
+            if await self._control.delete(key, expected_revision=item.revision):
+                return
 
     async def _close_unpublished(self, record: BucketRecord, now: Instant) -> None:
         await self._catalog.submit_all(record, CloseShard, op_id=self._ids.op(), at=now)
