@@ -69,7 +69,10 @@ bench: setup ## Run the benchmarks, one after the other
 sim: setup ## Replay one simulated schedule (SEED=n)
 	$(BIN)/python -m pytest -q tests/sim --seed $(SEED)
 
-conformance: setup ## Run the public S3 suite (S3_TESTS=DIR)
+.venv-s3tests/.objstore-stamp: requirements/s3tests.lock deploy/bootstrap.py
+	@$(PYTHON) -I deploy/bootstrap.py s3tests
+
+conformance: setup .venv-s3tests/.objstore-stamp ## Run the public S3 suite (S3_TESTS=DIR)
 	$(BIN)/python tests/conformance/run_s3_tests.py $(S3_TESTS) $(ARGS)
 
 docs: setup ## Write the pages that are made from tables

@@ -3,6 +3,7 @@
 
     python3 deploy/bootstrap.py dev        .venv/          everything to run, test and build
     python3 deploy/bootstrap.py clients    .venv-clients/  command line clients that some tests drive
+    python3 deploy/bootstrap.py s3tests    .venv-s3tests/  what the public S3 suite needs
 
 uv does the work. It is taken from PATH or `.tools/`; otherwise it is installed there with pip, or, where there is no pip
 either, from its wheel on the package index, whose SHA-256 is pinned below. Neither ensurepip nor the venv package
@@ -48,6 +49,7 @@ UV_WHEELS = {
 PROFILES = {
     "dev": (".venv", "requirements/dev.lock"),
     "clients": (".venv-clients", "requirements/clients.lock"),
+    "s3tests": (".venv-s3tests", "requirements/s3tests.lock"),
 }
 PIP_TO_UV = {
     "index-url": "UV_DEFAULT_INDEX",
