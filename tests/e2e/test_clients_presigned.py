@@ -97,3 +97,21 @@ def test_versions_parts_listings_and_deletes(presign, http, s3, bucket):
     assert http.request("DELETE", plain).status == 403
     assert http.request("DELETE", presign("delete_object", Bucket=bucket, Key="k")).status == 204
     assert http.request("GET", plain).status == 404
+
+
+def test_a_link_to_copy_stays_a_copy(server, http, s3, bucket):
+    """Version 2 keeps the source in the query. Spelling the link in another way must not turn the copy into an upload."""
+    s3.put_object(Bucket=bucket, Key="source", Body=b"the source")
+    client = boto3.client("s3", **server.client_arguments())
+    parameters = {"Bucket": bucket, "Key": "copy", "CopySource": f"{bucket}/source"}
+    link = client.generate_presigned_url("copy_object", Params=parameters, ExpiresIn=60)
+    respelled = link.replace("AWSAccessKeyId", "AWS%41ccessKeyId").replace(
+        "Signature", "Sign%61ture"
+    )
+    assert respelled != link
+    for url in (respelled, link):
+        assert http.request("PUT", url, body=b"of the bearer").status in (200, 400, 403)
+        found = s3.list_objects_v2(Bucket=bucket, Prefix="copy").get("Contents", [])
+        assert [entry["Size"] for entry in found] in ([], [len("the source")])
+    assert http.request("PUT", link).status == 200
+    assert s3.get_object(Bucket=bucket, Key="copy")["Body"].read() == b"the source"
