@@ -266,6 +266,8 @@ class HttpProtocol(HttpToolsProtocol):
         method = parser.get_method().decode("ascii")
         if version not in {"1.1", "1.0"} or method == "CONNECT":
             raise _RefusedError(505 if method != "CONNECT" else 405)
+        if parser.should_upgrade():
+            self._refuse_body_of_upgrade()
         scope: dict[str, Any] = self.scope  # type: ignore[assignment]
         scope["method"] = method
         scope["http_version"] = version
@@ -295,6 +297,15 @@ class HttpProtocol(HttpToolsProtocol):
         scope["query_string"] = query
         if len(self.url) > TARGET_BYTES_MAX:
             raise _RefusedError(414)
+
+    def _refuse_body_of_upgrade(self) -> None:
+        """Refuse a body together with an offer to upgrade: the parser takes it for bytes of the other protocol.
+
+        Served as if it had none, a write would store an empty object.
+        """
+        headers = dict(self.headers)
+        if b"transfer-encoding" in headers or int(headers.get(b"content-length", b"0")):
+            raise _RefusedError(501)
 
     def _origin_form(self, target: bytes) -> bytes:
         """Return the path of an absolute target, whose authority must be the one that the Host header names."""
@@ -469,5 +480,10 @@ _REFUSALS = {
     400: (400, "BadRequest", "The Host header does not match the request target."),
     405: (405, "MethodNotAllowed", "The specified method is not allowed against this resource."),
     414: (414, "RequestURITooLong", "The request target is longer than this server accepts."),
+    501: (
+        501,
+        "NotImplemented",
+        "A body cannot be sent together with an offer to upgrade the protocol.",
+    ),
     505: (505, "HttpVersionNotSupported", "The HTTP version specified is not supported."),
 }

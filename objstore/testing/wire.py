@@ -7,6 +7,7 @@ it. It reads answers by their own framing, so that a stray body or a missing one
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import hmac
 import socket
@@ -18,7 +19,7 @@ from typing import Self
 from objstore.testing.raw_client import EMPTY_SHA256, RawAnswer, RawCall, RawClient
 from objstore.testing.server import S3Server
 
-__all__ = ["ChunkSigner", "Wire", "rendered"]
+__all__ = ["ChunkSigner", "Wire", "check_refusal", "rendered"]
 
 _BODILESS = frozenset({204, 304})
 _READ_BYTES = 65_536
@@ -75,7 +76,14 @@ class Wire:
         return not self._buffer and self._socket.recv(1) == b""
 
     def rest(self) -> bytes:
-        """Return every byte until the end of the connection."""
+        """Return every byte until the end of the connection.
+
+        Over TLS the client closes its own half first, because there the server waits for that before it closes.
+        """
+        if isinstance(self._socket, ssl.SSLSocket):
+            with contextlib.suppress(ssl.SSLError, OSError):
+                self._socket = self._socket.unwrap()
+                return self._buffer
         while data := self._socket.recv(_READ_BYTES):
             self._buffer += data
         return self._buffer
@@ -157,3 +165,30 @@ class ChunkSigner:
         text = "\n".join((kind, self._moment, self._scope, self._previous, *digests))
         self._previous = hmac.new(self._key, text.encode(), "sha256").hexdigest()
         return self._previous
+
+
+_LEAKS = (b"Traceback", b'File "', b"/tmp", b"site-packages", b"objstore.", b"sqlite", b"Error(")
+
+
+def check_refusal(answer: RawAnswer, status: int, code: str, *, label: object = "") -> None:
+    """Assert that an answer is exactly this S3 error, names its request, and shows nothing of the inside.
+
+    An answer to HEAD is checked with the code left empty: it has no body.
+    """
+    shown = f"{label} {answer.status} {answer.code} {answer.body[:500]!r}"
+    request_id, host_id = answer.headers["x-amz-request-id"], answer.headers["x-amz-id-2"]
+    expectations = [
+        answer.status == status,
+        answer.code == code,
+        not any(leak in answer.body for leak in _LEAKS),
+    ]
+    if code:
+        expectations += [
+            answer.headers["content-type"] == "application/xml",
+            f"<RequestId>{request_id}</RequestId>".encode() in answer.body,
+            f"<HostId>{host_id}</HostId>".encode() in answer.body,
+        ]
+    else:
+        expectations.append(answer.body == b"")
+    if not all(expectations):
+        raise AssertionError(f"not the refusal {status} {code}: {shown}")
