@@ -6,7 +6,7 @@ the connection, so that the client sees a short read and never a short success.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, MutableMapping
 from contextlib import aclosing
 from typing import Any
 
@@ -41,7 +41,7 @@ async def send_reply(
 
 
 async def send_stream(
-    send: Send, reply: Reply, envelope: HeaderPairs, chunks: AsyncIterator[Buffer]
+    send: Send, reply: Reply, envelope: HeaderPairs, chunks: AsyncGenerator[Buffer, None]
 ) -> int:
     """Send a head and then the bytes as they come; return the number of body bytes sent.
 
@@ -52,7 +52,7 @@ async def send_stream(
     await send({"type": "http.response.start", "status": reply.status, "headers": headers})
     sent = 0
     try:
-        async with aclosing(chunks) as pieces:  # type: ignore[type-var]  # async generators have aclose
+        async with aclosing(chunks) as pieces:
             async for piece in pieces:
                 sent += len(piece)
                 await send({"type": "http.response.body", "body": piece, "more_body": True})

@@ -12,7 +12,7 @@ the sweep.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncGenerator, Iterator, Sequence
 from functools import partial
 from types import TracebackType
 from typing import Final, Protocol, Self
@@ -119,7 +119,7 @@ class DataStore:
             raise
         return upload.extent()
 
-    async def read(self, extent: Extent, start: int, length: int) -> AsyncIterator[Buffer]:
+    async def read(self, extent: Extent, start: int, length: int) -> AsyncGenerator[Buffer, None]:
         """Yield `length` verified bytes from `start`, in pieces.
 
         Raises `UnreadableData` or `DriveUnavailable`; before the first piece, or between two of

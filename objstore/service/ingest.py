@@ -8,14 +8,22 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Final
+
+import anyio
 
 from objstore.model.checksum import ChecksumAlgorithm
-from objstore.model.errors import ObjstoreError, Unavailable
+from objstore.model.errors import ObjstoreError, SlowDown, StorageFull, Unavailable
 from objstore.model.names import DataId
 from objstore.model.objects import Extent, ExtentBody, InlineBody
 from objstore.service.ports import BodyDigests, BodySource, Buffer, DataStore
 
 __all__ = ["Ingest", "Ingested"]
+
+_NEVER_TAKEN: Final = (SlowDown, StorageFull)
+"""Unavailable, but with a known outcome: the command was turned away before anything of it was kept."""
+_DISCARD_S: Final = 5.0
+"""How long a refused request waits for its bytes to be removed before it leaves them to the sweep."""
 
 
 class Ingested:
@@ -53,19 +61,23 @@ class Ingest:
         try:
             digests = await source.finish()
         except BaseException:
-            await self._data.discard(extent)
+            await self.discard(extent)
             raise
         try:
             yield Ingested(ExtentBody(extent), digests)
+        except _NEVER_TAKEN:
+            await self.discard(extent)
+            raise
         except Unavailable:
             raise
         except ObjstoreError:
-            await self._data.discard(extent)
+            await self.discard(extent)
             raise
 
     async def discard(self, extent: Extent) -> None:
-        """Give up bytes that nothing refers to."""
-        await self._data.discard(extent)
+        """Give up bytes that nothing refers to, also where the caller has been cancelled."""
+        with anyio.move_on_after(_DISCARD_S, shield=True):
+            await self._data.discard(extent)
 
 
 class _Continued:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 
 import anyio
@@ -62,7 +62,7 @@ class ObjectStream:
 
     head: ObjectHead
     inline: Buffer | None
-    chunks: AsyncIterator[Buffer] | None = None
+    chunks: AsyncGenerator[Buffer, None] | None = None
 
 
 def judge_early(state: VersionState, key: ObjectKey, conditions: Conditions) -> None:
@@ -303,9 +303,8 @@ class ObjectService:
             return await self._delete_entry_version(call, entry, entry.version_id)
         except ObjstoreError as error:
             row = error_code(error)
-            return DeleteResult(
-                entry.key, entry.version_id, error=(row.code, error.message or row.message)
-            )
+            message = row.message if row.is_internal else error.message or row.message
+            return DeleteResult(entry.key, entry.version_id, error=(row.code, message))
 
     async def _delete_entry_key(self, call: Call, entry: DeleteEntry) -> DeleteResult:
         conditions = Conditions(if_match=entry.etag)

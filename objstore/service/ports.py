@@ -5,7 +5,7 @@ Ports are defined here, by their consumer; `objstore.api` and `objstore.replicat
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -71,7 +71,7 @@ class DataStore(Protocol):
         """Store what is left of the source durably; nothing stays behind when it raises."""
         ...
 
-    def read(self, extent: Extent, start: int, length: int) -> AsyncIterator[Buffer]:
+    def read(self, extent: Extent, start: int, length: int) -> AsyncGenerator[Buffer, None]:
         """Yield verified bytes; raises `UnreadableData` before the first byte, or in the middle."""
         ...
 

@@ -6,7 +6,8 @@ no more rows than it reads.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import aclosing
 from dataclasses import dataclass
 
 from objstore.metadata.catalog import Catalog
@@ -36,6 +37,8 @@ class PartSlice:
 
 def slices(body: PartsBody, start: int, length: int) -> Iterator[PartSlice]:
     """Yield what a range of the object touches, in order; empty parts are passed over."""
+    if not length:
+        return
     offset = 0
     end = start + length
     for run in body.runs:
@@ -83,8 +86,8 @@ class ObjectReader:
 
     async def open(
         self, bucket: BucketRecord, version: ObjectVersion, start: int, length: int
-    ) -> AsyncIterator[Buffer]:
-        """Return a stream of the bytes; the first piece is verified before this returns.
+    ) -> AsyncGenerator[Buffer, None]:
+        """Return a stream of the bytes; the first piece is verified before this returns. Whoever ends early closes it.
 
         Raises `UnreadableData` where nothing was yielded yet can still become an error answer.
         """
@@ -96,20 +99,22 @@ class ObjectReader:
 
     async def _pieces(
         self, bucket: BucketRecord, version: ObjectVersion, start: int, length: int
-    ) -> AsyncIterator[Buffer]:
+    ) -> AsyncGenerator[Buffer, None]:
         body = version.body
         if isinstance(body, PartsBody):
-            async for piece in self._parts(bucket, version, start, length):
-                yield piece
+            async with aclosing(self._parts(bucket, version, start, length)) as pieces:
+                async for piece in pieces:
+                    yield piece
         elif isinstance(body, ExtentBody):
-            async for piece in self._data.read(body.extent, start, length):
-                yield piece
+            async with aclosing(self._data.read(body.extent, start, length)) as pieces:
+                async for piece in pieces:
+                    yield piece
         else:
             yield memoryview(body.data)[start : start + length]
 
     async def _parts(
         self, bucket: BucketRecord, version: ObjectVersion, start: int, length: int
-    ) -> AsyncIterator[Buffer]:
+    ) -> AsyncGenerator[Buffer, None]:
         body = version.body
         if not isinstance(body, PartsBody):
             return
@@ -125,14 +130,18 @@ class ObjectReader:
                     yield memoryview(part.body.data)[wanted.start : wanted.start + wanted.length]
                 else:
                     stream = self._data.read(part.body.extent, wanted.start, wanted.length)
-                    async for piece in stream:
-                        yield piece
+                    async with aclosing(stream) as pieces:
+                        async for piece in pieces:
+                            yield piece
 
 
-async def _resumed(first: Buffer, rest: AsyncIterator[Buffer]) -> AsyncIterator[Buffer]:
-    yield first
-    async for piece in rest:
-        yield piece
+async def _resumed(
+    first: Buffer, rest: AsyncGenerator[Buffer, None]
+) -> AsyncGenerator[Buffer, None]:
+    async with aclosing(rest):
+        yield first
+        async for piece in rest:
+            yield piece
 
 
 def _batches(pieces: Iterator[PartSlice], size: int) -> Iterator[list[PartSlice]]:

@@ -138,7 +138,7 @@ def receiver(pieces):
 class World:
     """All services over one catalogue, one control store and some drives in memory."""
 
-    def __init__(self, catalog, control, drives, pool, scheme):
+    def __init__(self, catalog, control, drives, pool, *, scheme, block_bytes):
         self.power = Power()
         self.clock = Clock()
         self.ids = Ids(Counter())
@@ -152,7 +152,7 @@ class World:
             OneAfterTheOther([drive.drive_id for drive in drives], scheme.width),
             scheme=scheme,
             on_damage=lambda *report: self.damage.append(report),
-            block_bytes=BLOCK_BYTES,
+            block_bytes=block_bytes,
         )
         self.pool = pool
         self.registry = BucketRegistry(self.control, self.catalog, self.ids)
@@ -247,7 +247,7 @@ class World:
 
 
 @contextlib.asynccontextmanager
-async def open_world(directory, *, drives_count=1, scheme=None):
+async def open_world(directory, *, drives_count=1, scheme=None, block_bytes=BLOCK_BYTES):
     clock = Clock()
     drives = [MemoryDrive(DriveId(f"d{number}"), clock) for number in range(drives_count)]
     pool = ThreadPoolExecutor(2)
@@ -256,7 +256,12 @@ async def open_world(directory, *, drives_count=1, scheme=None):
         SqliteControlStore(directory / "control.sqlite", on_fatal=lambda _error: None) as control,
     ):
         world = World(
-            SqlCatalog([store]), control, drives, pool, scheme or Scheme(1, drives_count - 1)
+            SqlCatalog([store]),
+            control,
+            drives,
+            pool,
+            scheme=scheme or Scheme(1, drives_count - 1),
+            block_bytes=block_bytes,
         )
         async with world.store:
             yield world
