@@ -8,16 +8,19 @@ from __future__ import annotations
 
 import os
 from collections.abc import AsyncIterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 
 import anyio
 import structlog
+from starlette.routing import Router
 
 from objstore.api.app import NodeApp
-from objstore.api.pipeline import Pipeline, PipelineLimits
-from objstore.cluster.sqlite_control_store import SqliteControlStore
+from objstore.cluster.remote_control_store import ControlEndpoint
+from objstore.cluster.sqlite_control_store import CONTROL_FILE_NAME, SqliteControlStore
+from objstore.metadata.catalog_file import CATALOG_FILE_NAME
+from objstore.metadata.remote_writer import WriterEndpoint
 from objstore.metadata.sql_catalog import CatalogStore, SqlCatalog
 from objstore.model.errors import ObjstoreError
 from objstore.model.instant import Clock
@@ -26,17 +29,16 @@ from objstore.model.objects import Scheme
 from objstore.replication.store import DataStore
 from objstore.s3.inputs import CreateBucketInput
 from objstore.s3.operations import require_sound_table
-from objstore.s3.signature import Authenticator, RegionPolicy, SigningKeyCache
+from objstore.server.damage import DamageEndpoint
 from objstore.server.drives import OpenDrives, cluster_of, open_drives, open_rings
+from objstore.server.gateway import Gateway, GatewayParts, open_gateway
 from objstore.server.health import Readiness, health_app
 from objstore.server.keys import RootKeys, find_root_keys
 from objstore.server.metrics import Metrics
-from objstore.server.observer import RequestLog
 from objstore.server.refusal import StartRefused
-from objstore.server.services import Services
 from objstore.server.settings import Settings
-from objstore.service.buckets import BucketService
-from objstore.service.identities import Identities, UserEntry
+from objstore.server.worker_pages import PageEndpoint
+from objstore.server.workers import Crew, WorkerGroup
 from objstore.service.maintenance import (
     GarbageCollector,
     Repairer,
@@ -45,17 +47,12 @@ from objstore.service.maintenance import (
     run_worker,
 )
 from objstore.service.ports import Call, Ids
-from objstore.service.registry import BucketRegistry
 from objstore.storage.posix_drive import DriveSettings
 
 __all__ = ["Node", "open_node"]
 
 _EXIT_CATALOGUE_FAILED = 3
 _log = structlog.get_logger("objstore.node")
-
-CATALOG_FILE = "catalog.sqlite"
-CONTROL_FILE = "control.sqlite"
-_HASH_THREADS = max(2, os.cpu_count() or 2)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +63,24 @@ class Node:
     readiness: Readiness
     root_keys: RootKeys
     notices: tuple[str, ...]
-    """Facts that the person at the terminal should know: durability, offline drives."""
+    """Facts that the person at the terminal should know: durability, offline drives, number of processes."""
+    workers: WorkerGroup | None = None
+    """The other processes that serve; None where this one is alone."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Stores:
+    """The files of a node, open, and what works on them."""
+
+    cluster_id: str
+    control: SqliteControlStore
+    drives: OpenDrives
+    scheme: Scheme
+    catalog_store: CatalogStore
+    catalog: SqlCatalog
+    data: DataStore
+    repairer: Repairer
+    ids: Ids
 
 
 @asynccontextmanager
@@ -74,86 +88,118 @@ async def open_node(settings: Settings, *, clock: Clock) -> AsyncIterator[Node]:
     """Open a node and keep it open for the length of the block. Raises `StartRefused`."""
     require_sound_table()
     async with AsyncExitStack() as stack:
-        directories = settings.storage.dirs
-        cluster_id = cluster_of(directories, clock)
-        home = directories[0]
-        control = await stack.enter_async_context(SqliteControlStore(home / CONTROL_FILE, on_fatal=_end_process))
-        drives = await open_drives(
-            directories,
-            control,
-            cluster_id=cluster_id,
+        stores = await _open_stores(stack, settings, clock)
+        parts = GatewayParts(
+            settings=settings,
+            control=stores.control,
+            catalog=stores.catalog,
+            data=stores.data,
+            ids=stores.ids,
             clock=clock,
-            settings=DriveSettings(reserve_bytes=settings.storage.reserve_bytes),
-        )
-        stack.callback(drives.close)
-        metrics = Metrics()
-        ids = Ids(os.urandom)
-        store = CatalogStore(home / CATALOG_FILE, on_fatal=_end_process)
-        catalog = SqlCatalog([await stack.enter_async_context(store)])
-        rings, scheme = await open_rings(control, drives.drives)
-        repairer = Repairer(catalog, ids, clock)
-        data = await stack.enter_async_context(
-            DataStore(
-                {drive.drive_id: drive for drive in drives.drives},
-                rings,
-                scheme=scheme,
-                on_damage=repairer.report_damage,
-                block_bytes=settings.storage.block_bytes,
-            )
-        )
-        repairer.serve(data)
-        hash_pool = ThreadPoolExecutor(_HASH_THREADS, thread_name_prefix="hash")
-        stack.callback(hash_pool.shutdown, wait=False)
-        root_keys = find_root_keys(settings.access, home, is_dev=settings.dev)
-        readiness = Readiness()
-        registry = BucketRegistry(control, catalog, ids)
-        identities = _identities(settings, root_keys)
-        services = Services(
-            settings,
-            registry=registry,
-            catalog=catalog,
-            data=data,
-            ids=ids,
-            hash_pool=hash_pool,
-        )
-        pipeline = Pipeline(
-            handlers=services.handlers(),
-            registry=registry,
-            identities=identities,
-            authenticator=Authenticator(
-                identities,
-                SigningKeyCache(),
-                RegionPolicy(settings.s3.region, settings.s3.region_strict),
+            root_keys=find_root_keys(
+                settings.access, settings.storage.dirs[0], is_dev=settings.dev
             ),
-            clock=clock,
-            observer=RequestLog(metrics, is_verbose=settings.log.log_level == "debug"),
-            hash_pool=hash_pool,
-            domains=settings.listen.domains,
+            metrics=Metrics(),
             host_id=os.urandom(24),
-            public_url=settings.listen.public_url,
-            limits=PipelineLimits(idle_timeout_s=settings.listen.stall_timeout_s),
         )
-        readiness.on_drain(pipeline.drain)
-        pages = health_app(
-            readiness=readiness,
-            metrics=metrics,
-            clock=clock,
-            cluster=lambda: _cluster_view(cluster_id, drives, scheme),
-        )
-        await registry.recover(clock.now())
-        await _create_buckets(settings, services.buckets, identities, root_keys, clock)
-        workers: tuple[Worker, ...] = (
-            GarbageCollector(catalog, data, ids, clock),
-            TrashPurger(drives.drives, clock, retention_s=settings.storage.trash_retention_s),
-            repairer,
+        gateway = stack.enter_context(open_gateway(parts))
+        await gateway.registry.recover(clock.now())
+        await _create_buckets(settings, gateway, parts.root_keys, clock)
+        readiness = Readiness()
+        readiness.on_drain(gateway.pipeline.drain)
+        alone = settings.workers == 1
+        open_last = _open_alone if alone else _open_with_workers
+        pages, workers = await open_last(stack, stores, parts, readiness)
+        jobs: tuple[Worker, ...] = (
+            GarbageCollector(stores.catalog, stores.data, stores.ids, clock),
+            TrashPurger(
+                stores.drives.drives, clock, retention_s=settings.storage.trash_retention_s
+            ),
+            stores.repairer,
         )
         async with anyio.create_task_group() as group:
-            group.start_soon(metrics.sample_loop_lag)
-            for worker in workers:
-                group.start_soon(run_worker, worker)
+            group.start_soon(parts.metrics.sample_loop_lag)
+            for job in jobs:
+                group.start_soon(run_worker, job)
             readiness.become_ready()
-            yield Node(NodeApp(pipeline, pages), readiness, root_keys, _notices(drives, scheme))
+            yield Node(
+                NodeApp(gateway.pipeline, pages),
+                readiness,
+                parts.root_keys,
+                _notices(stores.drives, stores.scheme, settings.workers),
+                workers,
+            )
             group.cancel_scope.cancel()
+
+
+async def _open_stores(stack: AsyncExitStack, settings: Settings, clock: Clock) -> _Stores:
+    directories = settings.storage.dirs
+    cluster_id = cluster_of(directories, clock)
+    home = directories[0]
+    control = await stack.enter_async_context(
+        SqliteControlStore(home / CONTROL_FILE_NAME, on_fatal=_end_process)
+    )
+    drives = await open_drives(
+        directories,
+        control,
+        cluster_id=cluster_id,
+        clock=clock,
+        settings=DriveSettings(reserve_bytes=settings.storage.reserve_bytes),
+    )
+    stack.callback(drives.close)
+    ids = Ids(os.urandom)
+    store = CatalogStore(home / CATALOG_FILE_NAME, on_fatal=_end_process)
+    catalog = SqlCatalog([await stack.enter_async_context(store)])
+    rings, scheme = await open_rings(control, drives.drives)
+    repairer = Repairer(catalog, ids, clock)
+    data = await stack.enter_async_context(
+        DataStore(
+            {drive.drive_id: drive for drive in drives.drives},
+            rings,
+            scheme=scheme,
+            on_damage=repairer.report_damage,
+            block_bytes=settings.storage.block_bytes,
+        )
+    )
+    repairer.serve(data)
+    return _Stores(cluster_id, control, drives, scheme, store, catalog, data, repairer, ids)
+
+
+async def _open_alone(
+    _stack: AsyncExitStack, stores: _Stores, parts: GatewayParts, readiness: Readiness
+) -> tuple[Router, None]:
+    """Serve in this process only."""
+    pages = health_app(
+        readiness=readiness,
+        metrics=parts.metrics,
+        clock=parts.clock,
+        cluster=partial(_cluster_view, stores.cluster_id, stores.drives, stores.scheme),
+    )
+    return pages, None
+
+
+async def _open_with_workers(
+    stack: AsyncExitStack, stores: _Stores, parts: GatewayParts, readiness: Readiness
+) -> tuple[Router, WorkerGroup]:
+    """Start the other processes, and answer for all of them."""
+    endpoints = {
+        **ControlEndpoint(stores.control).methods,
+        **WriterEndpoint(stores.catalog_store.writer).methods,
+        **DamageEndpoint(stores.repairer.report_damage).methods,
+    }
+    crew = Crew(parts.settings, parts.root_keys, parts.host_id, stores.cluster_id)
+    workers = WorkerGroup(crew, endpoints, parts.metrics)
+    pages = health_app(
+        readiness=readiness,
+        metrics=parts.metrics,
+        clock=parts.clock,
+        cluster=partial(_cluster_view, stores.cluster_id, stores.drives, stores.scheme),
+        gather=workers.gather,
+    )
+    endpoints |= PageEndpoint(pages).methods
+    readiness.add_check("workers", workers.problem)
+    await stack.enter_async_context(workers)
+    return pages, workers
 
 
 def _end_process(failure: Exception) -> None:
@@ -162,20 +208,12 @@ def _end_process(failure: Exception) -> None:
     os._exit(_EXIT_CATALOGUE_FAILED)
 
 
-def _identities(settings: Settings, root: RootKeys) -> Identities:
-    entries = [UserEntry("root", root.access_key, root.secret_key.reveal(), is_root=True)]
-    entries += [
-        UserEntry(user.name, user.access_key, user.secret_key.reveal())
-        for user in settings.access.users
-    ]
-    return Identities(entries)
-
-
 async def _create_buckets(
-    settings: Settings, buckets: BucketService, identities: Identities, root: RootKeys, clock: Clock
+    settings: Settings, gateway: Gateway, root: RootKeys, clock: Clock
 ) -> None:
     """Make the buckets asked for; ready means that they are there."""
-    identity = identities.identity_of(root.access_key)
+    identity = gateway.identities.identity_of(root.access_key)
+    buckets = gateway.services.buckets
     for name in settings.s3.buckets:
         call = Call(identity=identity, now=clock.now())
         try:
@@ -204,8 +242,10 @@ def _durability(scheme: Scheme) -> str:
     return "one copy, synced before every acknowledgement"
 
 
-def _notices(drives: OpenDrives, scheme: Scheme) -> tuple[str, ...]:
+def _notices(drives: OpenDrives, scheme: Scheme, processes: int) -> tuple[str, ...]:
     notices = [f"Durability: {_durability(scheme)}"]
+    if processes > 1:
+        notices.append(f"Workers: {processes} processes serve S3 on one port")
     if len(drives.drives) > 1:
         notices.append(
             "The catalogue (names, metadata, small objects) lies in the first directory only: "

@@ -8,7 +8,7 @@ balancer looks elsewhere while requests in flight still finish. None of them nee
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from enum import Enum
 
 from starlette.requests import Request
@@ -78,10 +78,22 @@ class Readiness:
         return found
 
 
+async def _nothing_to_gather() -> None:
+    """Stand in where one process has all counters."""
+
+
 def health_app(
-    *, readiness: Readiness, metrics: Metrics, clock: Clock, cluster: ClusterView
+    *,
+    readiness: Readiness,
+    metrics: Metrics,
+    clock: Clock,
+    cluster: ClusterView,
+    gather: Callable[[], Awaitable[None]] = _nothing_to_gather,
 ) -> Router:
-    """Return the ASGI application for every path that starts with `/_/`."""
+    """Return the ASGI application for every path that starts with `/_/`.
+
+    `gather` brings `metrics` up to date before they are shown.
+    """
     started_s = clock.monotonic_s()
 
     async def live(_: Request) -> Response:
@@ -98,6 +110,7 @@ def health_app(
         return _json(200, {"status": readiness.state.value, **cluster()})
 
     async def show_metrics(_: Request) -> Response:
+        await gather()
         content, content_type = metrics.exposition()
         return Response(
             content, headers={"Content-Type": content_type, "Cache-Control": "no-store"}

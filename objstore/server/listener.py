@@ -21,7 +21,7 @@ from objstore.server.http_protocol import ConnectionLimits, HttpProtocol
 from objstore.server.refusal import StartRefused
 from objstore.server.settings import ListenSettings
 
-__all__ = ["AsgiApp", "Listener", "bind"]
+__all__ = ["AsgiApp", "Listener", "bind", "bind_first"]
 
 AsgiApp = Callable[[Any, Any, Any], Awaitable[None]]
 
@@ -29,10 +29,11 @@ _BACKLOG = 2048
 _SWEEP_S = 1.0
 
 
-def bind(address: Address) -> list[socket.socket]:
+def bind(address: Address, *, is_shared: bool = False) -> list[socket.socket]:
     """Return bound sockets that do not listen yet: one for each address of the host, all on one port.
 
-    Raises `StartRefused` when the address is taken or not of this machine.
+    With `is_shared` other processes of this user may bind the same port, and the kernel spreads connections over all
+    that listen. Raises `StartRefused` when the address is taken or not of this machine.
     """
     try:
         found = socket.getaddrinfo(
@@ -47,7 +48,7 @@ def bind(address: Address) -> list[socket.socket]:
     try:
         for family, _, _, _, where in dict.fromkeys(found):
             port = bound[0].getsockname()[1] if bound else address.port
-            bound.append(_bind_one(family, (where[0], port, *where[2:])))
+            bound.append(_bind_one(family, (where[0], port, *where[2:]), is_shared=is_shared))
     except OSError as error:
         for opened in bound:
             opened.close()
@@ -58,12 +59,26 @@ def bind(address: Address) -> list[socket.socket]:
     return bound
 
 
-def _bind_one(family: int, where: tuple[Any, ...]) -> socket.socket:
+def bind_first(address: Address) -> list[socket.socket]:
+    """Return shared sockets, on a port that nobody else uses so far: two nodes must not share one by mistake.
+
+    Raises `StartRefused` as `bind` does.
+    """
+    alone = bind(address)
+    free = address._replace(port=alone[0].getsockname()[1])
+    for opened in alone:
+        opened.close()
+    return bind(free, is_shared=True)
+
+
+def _bind_one(family: int, where: tuple[Any, ...], *, is_shared: bool) -> socket.socket:
     opened = socket.socket(family, socket.SOCK_STREAM)
     try:
         opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if family == socket.AF_INET6:
             opened.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        if is_shared:
+            opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         opened.setblocking(False)
         opened.bind(where)
     except OSError:

@@ -3,6 +3,9 @@
 Observing happens on the hot path, so it is a few additions on plain Python numbers (well under 3 microseconds). The
 families that Prometheus reads are built only when somebody asks, through a collector of `prometheus_client`.
 
+Where several processes serve, the owner takes the counts of its workers and shows the sum over the node; what belongs to
+one process carries a `worker` label (0 is the owner). The counts of a worker that ended stay in the sum.
+
 Names, labels and units are a contract with dashboards: docs/metrics.md lists them all.
 """
 
@@ -16,12 +19,14 @@ from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from objstore.server.versions import versions
 
 if TYPE_CHECKING:
     from prometheus_client.core import Metric
 
-__all__ = ["Histogram", "Metrics"]
+__all__ = ["Histogram", "Metrics", "ProcessCounts"]
 
 SECONDS_BOUNDS = (
     0.001,
@@ -74,6 +79,15 @@ class Histogram:
         self.counts[bisect_left(self.bounds, value)] += 1
         self.total += value
 
+    def frozen(self) -> HistogramCounts:
+        """Return the counts as a value."""
+        return HistogramCounts([*self.counts], self.total)
+
+    def add(self, other: HistogramCounts) -> None:
+        """Add what another process counted with the same bounds."""
+        self.counts = [a + b for a, b in zip(self.counts, other.counts, strict=True)]
+        self.total += other.total
+
     def buckets(self) -> list[tuple[str, float]]:
         """Return the cumulative counts as Prometheus wants them."""
         running = 0
@@ -84,7 +98,32 @@ class Histogram:
         return found
 
 
-class _OperationCounts:
+class HistogramCounts(msgspec.Struct, frozen=True, array_like=True):
+    """A histogram on its way between processes."""
+
+    counts: list[int]
+    total: float
+
+
+class OperationCounts(msgspec.Struct, frozen=True, array_like=True):
+    """What a process counted of one operation."""
+
+    statuses: dict[int, int]
+    seconds: HistogramCounts
+    bytes_in: int
+    bytes_out: int
+
+
+class ProcessCounts(msgspec.Struct, frozen=True, array_like=True):
+    """Everything that one process counted since its start, and its present values."""
+
+    operations: dict[str, OperationCounts]
+    histograms: list[HistogramCounts]
+    open_files: float
+    resident_bytes: float
+
+
+class _Operation:
     """What is counted for one operation."""
 
     __slots__ = ("bytes_in", "bytes_out", "seconds", "statuses")
@@ -100,8 +139,9 @@ class Metrics:
     """Everything that is counted in this process."""
 
     def __init__(self) -> None:
-        self._operations: dict[str, _OperationCounts] = {}
+        self._operations: dict[str, _Operation] = {}
         self._gauges: dict[str, tuple[str, Callable[[], float]]] = {}
+        self._workers: dict[str, ProcessCounts] = {}
         self.commit_batch = Histogram(BATCH_BOUNDS)
         """Commands that shared one commit of a metadata store."""
         self.commit_seconds = Histogram(FLUSH_BOUNDS)
@@ -115,14 +155,60 @@ class Metrics:
         self, operation: str, status: int, *, seconds: float, bytes_in: int, bytes_out: int
     ) -> None:
         """Count one answered request."""
-        counts = self._operations.get(operation)
-        if counts is None:
-            counts = self._operations[operation] = _OperationCounts()
+        counts = self._operations.get(operation) or self._operation(operation)
         statuses = counts.statuses
         statuses[status] = statuses.get(status, 0) + 1
         counts.seconds.observe(seconds)
         counts.bytes_in += bytes_in
         counts.bytes_out += bytes_out
+
+    def _operation(self, name: str) -> _Operation:
+        return self._operations.setdefault(name, _Operation())
+
+    # --- several processes
+
+    def counts(self) -> ProcessCounts:
+        """Return what this process counted, to be sent to the owner."""
+        operations = {
+            name: OperationCounts(
+                dict(counts.statuses), counts.seconds.frozen(), counts.bytes_in, counts.bytes_out
+            )
+            for name, counts in self._operations.items()
+        }
+        histograms = [histogram.frozen() for _, _, histogram in self._histograms()]
+        return ProcessCounts(operations, histograms, _open_files(), _resident_bytes())
+
+    def take(self, worker: str, counts: ProcessCounts) -> None:
+        """Keep the latest counts of a worker."""
+        self._workers[worker] = counts
+
+    def retire(self, worker: str) -> None:
+        """Keep what a worker counted last among our own: it ended, and counters never go back."""
+        last = self._workers.pop(worker, None)
+        if last is not None:
+            self._add(last)
+
+    def _add(self, other: ProcessCounts) -> None:
+        for name, counts in other.operations.items():
+            own = self._operation(name)
+            for status, count in counts.statuses.items():
+                own.statuses[status] = own.statuses.get(status, 0) + count
+            own.seconds.add(counts.seconds)
+            own.bytes_in += counts.bytes_in
+            own.bytes_out += counts.bytes_out
+        for (_, _, histogram), more in zip(self._histograms(), other.histograms, strict=True):
+            histogram.add(more)
+
+    def _sum(self) -> Metrics:
+        """Return the counters of all processes of the node."""
+        if not self._workers:
+            return self
+        total = Metrics()
+        for counts in (self.counts(), *self._workers.values()):
+            total._add(counts)
+        return total
+
+    # --- exposition
 
     def add_gauge(self, name: str, meaning: str, read: Callable[[], float]) -> None:
         """Expose a present value, such as the depth of a queue; `read` must be quick. The name gets no unit added."""
@@ -143,9 +229,13 @@ class Metrics:
 
     def collect(self) -> Iterator[Metric]:
         """Yield all families; what `prometheus_client` calls."""
+        yield from self._sum().node_families()
+        yield from self._collect_process()
+
+    def node_families(self) -> Iterator[Metric]:
+        """Yield the families that are summed over the processes of a node."""
         yield from self._collect_requests()
         yield from self._collect_histograms()
-        yield from self._collect_process()
 
     def _collect_requests(self) -> Iterable[Metric]:
         from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily  # noqa: PLC0415
@@ -173,7 +263,12 @@ class Metrics:
     def _collect_histograms(self) -> Iterator[Metric]:
         from prometheus_client.core import HistogramMetricFamily  # noqa: PLC0415
 
-        for name, meaning, histogram in (
+        for name, meaning, histogram in self._histograms():
+            yield HistogramMetricFamily(name, meaning, histogram.buckets(), histogram.total)
+
+    def _histograms(self) -> tuple[tuple[str, str, Histogram], ...]:
+        """Return the histograms in the order in which their counts travel."""
+        return (
             (
                 "objstore_commit_batch_commands",
                 "Commands that shared one commit.",
@@ -186,20 +281,27 @@ class Metrics:
             ),
             ("objstore_flush_seconds", "Time of one fsync of data.", self.flush_seconds),
             ("objstore_loop_lag_seconds", "How late the event loop was.", self.loop_lag),
-        ):
-            yield HistogramMetricFamily(name, meaning, histogram.buckets(), histogram.total)
+        )
 
     def _collect_process(self) -> Iterator[Metric]:
         from prometheus_client.core import GaugeMetricFamily, InfoMetricFamily  # noqa: PLC0415
 
         for name, (meaning, read) in sorted(self._gauges.items()):
             yield GaugeMetricFamily(name, meaning, read())
-        yield GaugeMetricFamily("process_open_fds", "Open files of the process.", _open_files())
-        yield GaugeMetricFamily(
+        labels = ("worker",) if self._workers else ()
+        files = GaugeMetricFamily("process_open_fds", "Open files of the process.", labels=labels)
+        memory = GaugeMetricFamily(
             "process_resident_memory_bytes",
             "Memory of the process that is in RAM.",
-            _resident_bytes(),
+            labels=labels,
         )
+        files.add_metric(("0",)[: len(labels)], _open_files())
+        memory.add_metric(("0",)[: len(labels)], _resident_bytes())
+        for worker, counts in sorted(self._workers.items()):
+            files.add_metric((worker,), counts.open_files)
+            memory.add_metric((worker,), counts.resident_bytes)
+        yield files
+        yield memory
         yield InfoMetricFamily("objstore_build", "Versions of what runs.", value=versions())
 
 

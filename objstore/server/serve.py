@@ -21,7 +21,7 @@ import signal
 import ssl
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 from pathlib import Path
@@ -34,12 +34,12 @@ from objstore.server.addresses import Address, parse_address
 from objstore.server.banner import banner
 from objstore.server.health import Readiness
 from objstore.server.keys import RootKeys
-from objstore.server.listener import AsgiApp, Listener, bind
+from objstore.server.listener import AsgiApp, Listener, bind, bind_first
 from objstore.server.refusal import StartRefused
 from objstore.server.settings import Settings
 from objstore.server.tls import load_tls, reload_tls
 
-__all__ = ["OpenNode", "ServedNode", "run"]
+__all__ = ["OpenNode", "ServedNode", "Workers", "reload_certificate", "run"]
 
 EXIT_IN_ORDER = 0
 EXIT_REQUESTS_CUT = 1
@@ -69,6 +69,23 @@ class ServedNode(Protocol):
     @property
     def notices(self) -> tuple[str, ...]:
         """Facts that the person at the terminal should know, for the banner."""
+        ...
+
+    @property
+    def workers(self) -> Workers | None:
+        """The other processes that serve; None where this one is alone."""
+        ...
+
+
+class Workers(Protocol):
+    """The other processes that serve S3 for this node."""
+
+    def reload_certificates(self) -> None:
+        """Let each of them read its certificate again."""
+        ...
+
+    async def drain(self, deadline_s: float) -> int:
+        """Let all of them finish their requests and end; return how many requests were cut."""
         ...
 
 
@@ -101,11 +118,15 @@ async def _serve(
 ) -> int:
     listen = settings.listen
     tls = load_tls(listen.tls_cert, listen.tls_key) if listen.tls_cert and listen.tls_key else None
-    sockets = bind(parse_address(listen.address))
+    address = parse_address(listen.address)
+    sockets = bind(address) if settings.workers == 1 else bind_first(address)
     host, port = sockets[0].getsockname()[:2]
     stop = asyncio.Event()
-    with _signals(stop, settings, tls):
-        async with open_node(settings) as node:
+    hang_ups: list[Callable[[], None]] = []
+    with _signals(stop, settings, tls, hang_ups):
+        async with open_node(_at_port(settings, address, port)) as node:
+            if node.workers is not None:
+                hang_ups.append(node.workers.reload_certificates)
             listener = Listener(node.app, listen, tls=tls)
             await listener.start(sockets)
             sweeper = asyncio.TaskGroup()
@@ -131,13 +152,41 @@ async def _serve(
 async def _drain(node: ServedNode, listener: Listener, deadline_s: float) -> int:
     node.readiness.begin_drain()
     _log.info("drain_started", requests=listener.requests, deadline_s=deadline_s)
-    cut = await listener.drain(deadline_s)
+    cut, *cut_elsewhere = await asyncio.gather(
+        listener.drain(deadline_s),
+        *([] if node.workers is None else [node.workers.drain(deadline_s)]),
+    )
+    cut += sum(cut_elsewhere)
     _log.info("drain_ended", requests_cut=cut)
     return cut
 
 
+def reload_certificate(tls: ssl.SSLContext | None, settings: Settings) -> None:
+    """Read the certificate again; the one in use stays where the new one cannot be used."""
+    cert, key = settings.listen.tls_cert, settings.listen.tls_key
+    if tls is None or cert is None or key is None:
+        return
+    try:
+        reload_tls(tls, cert, key)
+    except StartRefused as refusal:
+        _log.error("certificate_kept", cause=str(refusal))
+    else:
+        _log.info("certificate_reloaded", file=str(cert))
+
+
+def _at_port(settings: Settings, address: Address, port: int) -> Settings:
+    """Return the settings with the port that was bound, where any was asked for."""
+    bound = str(address._replace(port=port))
+    return replace(settings, listen=replace(settings.listen, address=bound))
+
+
 @contextlib.contextmanager
-def _signals(stop: asyncio.Event, settings: Settings, tls: ssl.SSLContext | None) -> Iterator[None]:
+def _signals(
+    stop: asyncio.Event,
+    settings: Settings,
+    tls: ssl.SSLContext | None,
+    hang_ups: Sequence[Callable[[], None]],
+) -> Iterator[None]:
     """First SIGTERM or SIGINT asks for the end, a second one ends at once; SIGHUP reads certificates again."""
     loop = asyncio.get_running_loop()
 
@@ -147,15 +196,9 @@ def _signals(stop: asyncio.Event, settings: Settings, tls: ssl.SSLContext | None
         stop.set()
 
     def reload() -> None:
-        cert, key = settings.listen.tls_cert, settings.listen.tls_key
-        if tls is None or cert is None or key is None:
-            return
-        try:
-            reload_tls(tls, cert, key)
-        except StartRefused as refusal:
-            _log.error("certificate_kept", cause=str(refusal))
-        else:
-            _log.info("certificate_reloaded", file=str(cert))
+        reload_certificate(tls, settings)
+        for told in hang_ups:
+            told()
 
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, end, number)

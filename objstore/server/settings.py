@@ -315,7 +315,11 @@ class Settings:
     access: AccessSettings = AccessSettings()
     log: LogSettings = LogSettings()
     workers: int = _setting(
-        Kind.COUNT, "Processes that serve S3. This version runs one.", default=1
+        Kind.COUNT,
+        "Processes that serve S3 on one port. The first one owns the data; with more than one, the others read the "
+        "same files and send their changes to it.",
+        default=1,
+        danger="Each process takes about 100 MiB of memory, and `connections_max` holds for each of them.",
     )
     dev: bool = _setting(
         Kind.FLAG,

@@ -22,6 +22,7 @@ _BLOCK_BYTES_MIN = 64 * KIB
 _BLOCK_BYTES_MAX = 64 * MIB
 _ACCESS_KEY = re.compile(r"[A-Za-z0-9._-]{3,128}", re.ASCII)
 _SECRET_KEY_MIN = 8
+_WORKERS_MAX = 64
 _REGION = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?", re.ASCII)
 _DOMAIN = re.compile(
     r"(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)*[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
@@ -86,8 +87,8 @@ def _limits(settings: Settings) -> Iterator[str]:
             yield f"{name}: must be more than 0"
     if listen.connections_max < 1:
         yield "connections_max: must be at least 1"
-    if settings.workers != 1:
-        yield f"workers: {settings.workers} asked for, this version runs 1"
+    if not 1 <= settings.workers <= _WORKERS_MAX:
+        yield f"workers: {settings.workers} is not from 1 to {_WORKERS_MAX}"
 
 
 def _choices(settings: Settings) -> Iterator[str]:

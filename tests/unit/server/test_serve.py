@@ -40,7 +40,7 @@ async def open_node(settings):
         await send({"type": "http.response.start", "status": 200, "headers": [(b"Content-Length", b"2")]})
         await send({"type": "http.response.body", "body": b"ok"})
     keys = find_root_keys(settings.access, settings.storage.dirs[0], is_dev=True)
-    yield SimpleNamespace(app=app, readiness=readiness, root_keys=keys, notices=("a notice",))
+    yield SimpleNamespace(app=app, readiness=readiness, root_keys=keys, notices=("a notice",), workers=None)
     print("node closed", flush=True)
 
 flags = {"dev": True, "address": "127.0.0.1:0", "drain_deadline_s": sys.argv[1]}

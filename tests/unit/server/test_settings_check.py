@@ -34,7 +34,8 @@ ALICE = UserSettings(name="alice", access_key="ALICE", secret_key=KEY)
         ({"block_bytes": 3_000_000}, "power of two"),
         ({"idle_timeout_s": 0.0}, "idle_timeout_s"),
         ({"connections_max": 0}, "connections_max"),
-        ({"workers": 4}, "this version runs 1"),
+        ({"workers": 0}, "workers: 0 is not from 1 to 64"),
+        ({"workers": 65}, "workers: 65 is not from 1 to 64"),
         ({"log_level": "loud"}, "none of debug, info, warning, error"),
         ({"root_access_key": "root"}, "belong together"),
         ({"root_access_key": "root", "root_secret_key": Secret("short")}, "at least 8"),
@@ -54,7 +55,7 @@ def test_each_fault_is_named_with_its_setting(values, complaint) -> None:
 
 def test_all_faults_are_told_at_once() -> None:
     """One restart is enough to see everything."""
-    settings = build_settings({"dirs": (), "region": "", "workers": 2, "address": "x"})
+    settings = build_settings({"dirs": (), "region": "", "workers": 0, "address": "x"})
     assert len(check(settings)) == 4
 
 
