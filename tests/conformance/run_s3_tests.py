@@ -18,10 +18,10 @@ import subprocess
 import sys
 import tempfile
 import tomllib
-import xml.etree.ElementTree as ElementTree
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
+from xml.etree import ElementTree
 
 from objstore.testing import S3Server
 
@@ -151,7 +151,7 @@ def markers_of(suite: Path) -> dict[str, set[str]]:
 
 def explain(name: str, markers: set[str], reasons: list[Reason]) -> tuple[str, str]:
     """Return kind and text of the reason for a test that does not pass."""
-    short = name.split("::")[-1]
+    short = name.rsplit("::", maxsplit=1)[-1]
     for reason in reasons:
         if reason.fits(short, markers):
             return reason.kind, reason.text
@@ -163,7 +163,7 @@ def read_list() -> dict[str, str]:
     if not RESULTS.exists():
         return {}
     rows = (line.split("\t", 1) for line in RESULTS.read_text().splitlines() if line)
-    return {name: text for name, text in rows}
+    return dict(rows)
 
 
 def write_page(rows: dict[str, tuple[str, str]], commit: str) -> None:
@@ -173,8 +173,10 @@ def write_page(rows: dict[str, tuple[str, str]], commit: str) -> None:
     lines = [
         "# Conformance",
         "",
-        "Results of the public S3 suite ceph/s3-tests "
-        f"(snapshot {commit}; `test_s3` and `test_headers`), made by `make conformance S3_TESTS=DIR`.",
+        (
+            "Results of the public S3 suite ceph/s3-tests "
+            f"(snapshot {commit}; `test_s3` and `test_headers`), made by `make conformance S3_TESTS=DIR`."
+        ),
         f"The names with their results stand in `tests/conformance/{RESULTS.name}`.",
         "",
         f"**{passed} of {len(rows)} tests pass.** A test that passed once and fails later is an error.",
