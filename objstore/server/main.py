@@ -14,6 +14,7 @@ from typing import Any
 
 import click
 
+from objstore.server.bench.command import bench
 from objstore.server.refusal import StartRefused
 from objstore.server.settings import Kind, SettingRow, setting_rows
 
@@ -199,7 +200,7 @@ def register(*commands: click.Command) -> None:
         cli.add_command(command)
 
 
-register(_serve_command(), healthcheck, version)
+register(_serve_command(), healthcheck, bench, version)
 
 
 if __name__ == "__main__":
