@@ -72,7 +72,8 @@ _SELECTORS: Final = frozenset(
 )
 """Parameters that choose between operations. `id` does too, but only beside a sub-resource."""
 
-_NEVER_TWICE: Final = SUBRESOURCES | _SELECTORS | {"versionId"}
+_VERSION: Final = "versionId"
+_NEVER_TWICE: Final = SUBRESOURCES | _SELECTORS | {_VERSION}
 _HARMLESS_PREFIXES: Final = ("x-amz-", "x-id", "response-")
 _HARMLESS_NAMES: Final = frozenset(
     name
@@ -250,7 +251,16 @@ def _refuse_leftovers(operation: Operation, query: Query, level: _Level, flag: s
     """Refuse selecting parameters that the row found knows nothing of."""
     taken = _TAKEN[operation.name]
     for name in query.first:
-        if name not in _SELECTORS or name in taken:
+        if name in taken:
+            continue
+        if name == _VERSION and operation.method not in _READS:
+            # A plain write in its place would add a version where the caller named an old one.
+            raise InvalidArgument(
+                "This operation does not accept a version-id.",
+                argument_name=name,
+                argument_value=query.first[name],
+            )
+        if name not in _SELECTORS:
             continue
         if flag:
             raise _conflict(flag, name)
