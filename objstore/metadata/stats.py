@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from dataclasses import dataclass, field
-from typing import Final
 
-__all__ = ["BATCH_BOUNDS", "COMMIT_BOUNDS_S", "CatalogStats"]
+from objstore.model.histogram import BATCH_BOUNDS, SYNC_BOUNDS_S, Histogram
 
-BATCH_BOUNDS: Final = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
-"""Upper bounds of the histogram of commands per commit."""
-COMMIT_BOUNDS_S: Final = (0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5)
-"""Upper bounds of the histogram of COMMIT durations; a COMMIT is one fsync."""
+__all__ = ["CatalogStats"]
 
 
 @dataclass(slots=True)
@@ -32,8 +27,10 @@ class CatalogStats:
     checkpoint_s: float = 0.0
     wal_bytes: int = 0
     """Size of the WAL's content after the last commit (gauge)."""
-    batch_buckets: list[int] = field(default_factory=lambda: [0] * (len(BATCH_BOUNDS) + 1))
-    commit_buckets: list[int] = field(default_factory=lambda: [0] * (len(COMMIT_BOUNDS_S) + 1))
+    batch_sizes: Histogram = field(default_factory=lambda: Histogram(BATCH_BOUNDS))
+    """Commands that shared one commit."""
+    commit_times: Histogram = field(default_factory=lambda: Histogram(SYNC_BOUNDS_S))
+    """Seconds of one COMMIT, which is one fsync."""
 
     def count_batch(self, commands_count: int, *, apply_s: float, commit_s: float) -> None:
         """Count one committed batch."""
@@ -41,5 +38,5 @@ class CatalogStats:
         self.commands += commands_count
         self.apply_s += apply_s
         self.commit_s += commit_s
-        self.batch_buckets[bisect_left(BATCH_BOUNDS, commands_count)] += 1
-        self.commit_buckets[bisect_left(COMMIT_BOUNDS_S, commit_s)] += 1
+        self.batch_sizes.observe(commands_count)
+        self.commit_times.observe(commit_s)

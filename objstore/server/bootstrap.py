@@ -22,6 +22,7 @@ from objstore.cluster.sqlite_control_store import CONTROL_FILE_NAME, SqliteContr
 from objstore.metadata.catalog_file import CATALOG_FILE_NAME
 from objstore.metadata.remote_writer import WriterEndpoint
 from objstore.metadata.sql_catalog import CatalogStore, SqlCatalog
+from objstore.metadata.stats import CatalogStats
 from objstore.model.errors import ObjstoreError
 from objstore.model.instant import Clock
 from objstore.model.names import BucketName
@@ -48,6 +49,7 @@ from objstore.service.maintenance import (
 )
 from objstore.service.ports import Call, Ids
 from objstore.storage.posix_drive import DriveSettings
+from objstore.storage.timed_system import TimedSystem
 
 __all__ = ["Node", "open_node"]
 
@@ -88,7 +90,8 @@ async def open_node(settings: Settings, *, clock: Clock) -> AsyncIterator[Node]:
     """Open a node and keep it open for the length of the block. Raises `StartRefused`."""
     require_sound_table()
     async with AsyncExitStack() as stack:
-        stores = await _open_stores(stack, settings, clock)
+        metrics = Metrics()
+        stores = await _open_stores(stack, settings, clock, metrics)
         parts = GatewayParts(
             settings=settings,
             control=stores.control,
@@ -99,7 +102,7 @@ async def open_node(settings: Settings, *, clock: Clock) -> AsyncIterator[Node]:
             root_keys=find_root_keys(
                 settings.access, settings.storage.dirs[0], is_dev=settings.dev
             ),
-            metrics=Metrics(),
+            metrics=metrics,
             host_id=os.urandom(24),
         )
         gateway = stack.enter_context(open_gateway(parts))
@@ -132,7 +135,9 @@ async def open_node(settings: Settings, *, clock: Clock) -> AsyncIterator[Node]:
             group.cancel_scope.cancel()
 
 
-async def _open_stores(stack: AsyncExitStack, settings: Settings, clock: Clock) -> _Stores:
+async def _open_stores(
+    stack: AsyncExitStack, settings: Settings, clock: Clock, metrics: Metrics
+) -> _Stores:
     directories = settings.storage.dirs
     cluster_id = cluster_of(directories, clock)
     home = directories[0]
@@ -145,10 +150,12 @@ async def _open_stores(stack: AsyncExitStack, settings: Settings, clock: Clock) 
         cluster_id=cluster_id,
         clock=clock,
         settings=DriveSettings(reserve_bytes=settings.storage.reserve_bytes),
+        system=TimedSystem(metrics.flush_seconds),
     )
     stack.callback(drives.close)
     ids = Ids(os.urandom)
     store = CatalogStore(home / CATALOG_FILE_NAME, on_fatal=_end_process)
+    _expose(metrics, store.stats)
     catalog = SqlCatalog([await stack.enter_async_context(store)])
     rings, scheme = await open_rings(control, drives.drives)
     repairer = Repairer(catalog, ids, clock)
@@ -200,6 +207,22 @@ async def _open_with_workers(
     readiness.add_check("workers", workers.problem)
     await stack.enter_async_context(workers)
     return pages, workers
+
+
+def _expose(metrics: Metrics, stats: CatalogStats) -> None:
+    """Let the catalogue's writer count into the metrics of the node."""
+    stats.batch_sizes = metrics.commit_batch
+    stats.commit_times = metrics.commit_seconds
+    metrics.add_gauge(
+        "objstore_commit_queue_commands",
+        "Commands that wait for, or are in, a commit.",
+        lambda: stats.queue_depth,
+    )
+    metrics.add_gauge(
+        "objstore_catalogue_wal_bytes",
+        "Write-ahead log of the catalogue after the last commit.",
+        lambda: stats.wal_bytes,
+    )
 
 
 def _end_process(failure: Exception) -> None:

@@ -29,6 +29,7 @@ from objstore.storage.drive import Drive, DriveIdentity
 from objstore.storage.layout import format_drive, read_identity
 from objstore.storage.offline_drive import OfflineDrive
 from objstore.storage.posix_drive import DriveSettings, PosixDrive
+from objstore.storage.system import SYSTEM, System
 
 __all__ = [
     "DataRings",
@@ -119,6 +120,7 @@ async def open_drives(
     cluster_id: str,
     clock: Clock,
     settings: DriveSettings,
+    system: System = SYSTEM,
 ) -> OpenDrives:
     """Open every directory; format the ones whose path is new. Raises `StartRefused`."""
     known = await _known_drives(control)
@@ -127,7 +129,14 @@ async def open_drives(
     for directory in directories:
         path = str(directory.absolute())
         try:
-            drive = _open(directory, known.get(path), cluster_id, clock, settings)
+            drive = _open(
+                directory,
+                known.get(path),
+                cluster_id=cluster_id,
+                clock=clock,
+                settings=settings,
+                system=system,
+            )
         except DriveUnavailable as error:
             if path not in known:
                 raise StartRefused(f"{directory} cannot be used: {error}") from error
@@ -145,9 +154,11 @@ async def open_drives(
 def _open(
     directory: Path,
     known: DriveId | None,
+    *,
     cluster_id: str,
     clock: Clock,
     settings: DriveSettings,
+    system: System,
 ) -> PosixDrive:
     identity = read_identity(directory)
     if identity is None:
@@ -156,7 +167,9 @@ def _open(
                 "directory lost its identity: is it mounted?", drive=str(directory)
             )
         _format(directory, cluster_id, clock.now())
-    return PosixDrive.open(directory, cluster_id=cluster_id, clock=clock, settings=settings)
+    return PosixDrive.open(
+        directory, cluster_id=cluster_id, clock=clock, settings=settings, system=system
+    )
 
 
 class DataRings:
@@ -184,6 +197,7 @@ async def join_drives(
     cluster_id: str,
     clock: Clock,
     settings: DriveSettings,
+    system: System = SYSTEM,
 ) -> OpenDrives:
     """Use the drives that another process of this node has opened; what it could not open is offline here, too."""
     known = await _known_drives(control)

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from time import monotonic
@@ -21,88 +20,21 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from objstore.model.histogram import (
+    BATCH_BOUNDS,
+    REQUEST_BOUNDS_S,
+    SYNC_BOUNDS_S,
+    Histogram,
+    HistogramCounts,
+)
 from objstore.server.versions import versions
 
 if TYPE_CHECKING:
     from prometheus_client.core import Metric
 
-__all__ = ["Histogram", "Metrics", "ProcessCounts"]
-
-SECONDS_BOUNDS = (
-    0.001,
-    0.0025,
-    0.005,
-    0.01,
-    0.025,
-    0.05,
-    0.1,
-    0.25,
-    0.5,
-    1.0,
-    2.5,
-    5.0,
-    10.0,
-    60.0,
-)
-FLUSH_BOUNDS = (
-    0.0001,
-    0.00025,
-    0.0005,
-    0.001,
-    0.0025,
-    0.005,
-    0.01,
-    0.025,
-    0.05,
-    0.1,
-    0.5,
-    1.0,
-    5.0,
-)
-BATCH_BOUNDS = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0)
+__all__ = ["Metrics", "ProcessCounts"]
 
 _LAG_SAMPLE_S = 0.5
-
-
-class Histogram:
-    """Counts of values up to each bound, and their sum."""
-
-    __slots__ = ("bounds", "counts", "total")
-
-    def __init__(self, bounds: tuple[float, ...]) -> None:
-        self.bounds = bounds
-        self.counts = [0] * (len(bounds) + 1)
-        self.total = 0.0
-
-    def observe(self, value: float) -> None:
-        """Count one value."""
-        self.counts[bisect_left(self.bounds, value)] += 1
-        self.total += value
-
-    def frozen(self) -> HistogramCounts:
-        """Return the counts as a value."""
-        return HistogramCounts([*self.counts], self.total)
-
-    def add(self, other: HistogramCounts) -> None:
-        """Add what another process counted with the same bounds."""
-        self.counts = [a + b for a, b in zip(self.counts, other.counts, strict=True)]
-        self.total += other.total
-
-    def buckets(self) -> list[tuple[str, float]]:
-        """Return the cumulative counts as Prometheus wants them."""
-        running = 0
-        found = []
-        for bound, count in zip((*self.bounds, float("inf")), self.counts, strict=True):
-            running += count
-            found.append(("+Inf" if bound == float("inf") else repr(bound), float(running)))
-        return found
-
-
-class HistogramCounts(msgspec.Struct, frozen=True, array_like=True):
-    """A histogram on its way between processes."""
-
-    counts: list[int]
-    total: float
 
 
 class OperationCounts(msgspec.Struct, frozen=True, array_like=True):
@@ -130,7 +62,7 @@ class _Operation:
 
     def __init__(self) -> None:
         self.statuses: dict[int, int] = {}
-        self.seconds = Histogram(SECONDS_BOUNDS)
+        self.seconds = Histogram(REQUEST_BOUNDS_S)
         self.bytes_in = 0
         self.bytes_out = 0
 
@@ -144,11 +76,11 @@ class Metrics:
         self._workers: dict[str, ProcessCounts] = {}
         self.commit_batch = Histogram(BATCH_BOUNDS)
         """Commands that shared one commit of a metadata store."""
-        self.commit_seconds = Histogram(FLUSH_BOUNDS)
+        self.commit_seconds = Histogram(SYNC_BOUNDS_S)
         """Time from handing a batch to SQLite until it was durable."""
-        self.flush_seconds = Histogram(FLUSH_BOUNDS)
+        self.flush_seconds = Histogram(SYNC_BOUNDS_S)
         """Time of one fsync of a data file or directory."""
-        self.loop_lag = Histogram(FLUSH_BOUNDS)
+        self.loop_lag = Histogram(SYNC_BOUNDS_S)
         """How late the event loop was, sampled twice a second."""
 
     def request_done(
@@ -257,14 +189,14 @@ class Metrics:
                 requests.add_metric((name, str(status)), count)
             received.add_metric((name,), counts.bytes_in)
             sent.add_metric((name,), counts.bytes_out)
-            latency.add_metric((name,), counts.seconds.buckets(), counts.seconds.total)
+            latency.add_metric((name,), _buckets(counts.seconds), counts.seconds.total)
         return requests, received, sent, latency
 
     def _collect_histograms(self) -> Iterator[Metric]:
         from prometheus_client.core import HistogramMetricFamily  # noqa: PLC0415
 
         for name, meaning, histogram in self._histograms():
-            yield HistogramMetricFamily(name, meaning, histogram.buckets(), histogram.total)
+            yield HistogramMetricFamily(name, meaning, _buckets(histogram), histogram.total)
 
     def _histograms(self) -> tuple[tuple[str, str, Histogram], ...]:
         """Return the histograms in the order in which their counts travel."""
@@ -303,6 +235,14 @@ class Metrics:
         yield files
         yield memory
         yield InfoMetricFamily("objstore_build", "Versions of what runs.", value=versions())
+
+
+def _buckets(histogram: Histogram) -> list[tuple[str, float]]:
+    """Return the cumulative counts as Prometheus wants them."""
+    return [
+        ("+Inf" if bound == float("inf") else repr(bound), float(count))
+        for bound, count in histogram.cumulative()
+    ]
 
 
 def _open_files() -> int:

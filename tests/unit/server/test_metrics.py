@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from hypothesis import given
-from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 
-from objstore.server.metrics import Histogram, Metrics
+from objstore.server.metrics import Metrics
 
 
 def samples(metrics: Metrics) -> dict[tuple[str, tuple], float]:
@@ -17,16 +15,6 @@ def samples(metrics: Metrics) -> dict[tuple[str, tuple], float]:
         for family in text_string_to_metric_families(text.decode())
         for sample in family.samples
     }
-
-
-@given(st.lists(st.floats(0, 20), max_size=50))
-def test_histogram_counts_like_a_dumb_twin(values) -> None:
-    """A value on a bound belongs below it, as Prometheus defines `le`."""
-    histogram = Histogram((0.5, 1.0, 10.0))
-    for value in values:
-        histogram.observe(value)
-    expected = [float(sum(value <= bound for value in values)) for bound in (0.5, 1.0, 10.0)]
-    assert [count for _, count in histogram.buckets()] == [*expected, float(len(values))]
 
 
 def test_requests_are_counted_by_operation_and_status() -> None:
