@@ -21,6 +21,7 @@ from objstore.model.errors import (
     NoSuchBucket,
     NoSuchKey,
     NoSuchVersion,
+    UnreadableData,
 )
 from objstore.model.limits import COPY_SOURCE_BYTES_MAX
 from objstore.model.names import VersionId
@@ -67,6 +68,7 @@ class StoredSource:
         self._running: RunningDigests | None = None
         self._result: BodyDigests | None = None
         self._pending: Buffer = b""
+        self._read_bytes = 0
 
     @property
     def size(self) -> int | None:
@@ -96,11 +98,16 @@ class StoredSource:
             await running.add(head)
             gathered.append(head)
             missing -= len(head)
+        self._read_bytes += size - missing
         return gathered[0] if len(gathered) == 1 else b"".join(gathered)
 
     async def finish(self) -> BodyDigests:
-        """Return the digests."""
+        """Return the digests. Raises `UnreadableData` unless all bytes came."""
         if self._result is None:
+            if self._read_bytes != self._size:
+                raise UnreadableData(
+                    "source ended early", size=self._size, read_bytes=self._read_bytes
+                )
             digests = await self._digests().end()
             values = {algorithm: digests.digest(algorithm) for algorithm in self._algorithms}
             self._result = BodyDigests(self._size, digests.md5_digest(), values)
