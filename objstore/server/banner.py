@@ -49,7 +49,7 @@ def banner(
             "  DEVELOPMENT MODE: everybody on this machine knows these keys. Not for real data.",
         ]
     if keys.origin in {KeyOrigin.MADE, KeyOrigin.DEVELOPMENT}:
-        lines += ["", "  Try it:", *_first_steps(endpoint, keys)]
+        lines += _first_steps(endpoint, keys, settings.s3.region)
     return "\n".join([*lines, ""])
 
 
@@ -67,10 +67,20 @@ def _key_lines(keys: RootKeys) -> list[str]:
             return [f"{access}   (given by the settings)"]
 
 
-def _first_steps(endpoint: str, keys: RootKeys) -> list[str]:
+def _first_steps(endpoint: str, keys: RootKeys, region: str) -> list[str]:
+    secret = keys.secret_key.reveal()
     return [
-        f"    export AWS_ACCESS_KEY_ID={keys.access_key}",
-        f"    export AWS_SECRET_ACCESS_KEY={keys.secret_key.reveal()}",
-        f"    export AWS_ENDPOINT_URL={endpoint} AWS_REGION=us-east-1",
-        "    aws s3 mb s3://first && echo hello | aws s3 cp - s3://first/hello.txt",
+        "",
+        "  Try it with the aws command line:",
+        f"    export AWS_ACCESS_KEY_ID={keys.access_key} AWS_DEFAULT_REGION={region}",
+        f"    export AWS_SECRET_ACCESS_KEY={secret}",
+        f"    aws --endpoint-url {endpoint} s3 mb s3://first",
+        f"    echo hello | aws --endpoint-url {endpoint} s3 cp - s3://first/hello.txt",
+        "",
+        "  or with boto3:",
+        "    import boto3",
+        f'    s3 = boto3.client("s3", endpoint_url="{endpoint}", region_name="{region}",',
+        f'                      aws_access_key_id="{keys.access_key}",',
+        f'                      aws_secret_access_key="{secret}")',
+        '    s3.put_object(Bucket="first", Key="hello.txt", Body=b"hello")',
     ]

@@ -266,13 +266,13 @@ def _durability(scheme: Scheme) -> str:
 
 
 def _notices(drives: OpenDrives, scheme: Scheme, processes: int) -> tuple[str, ...]:
-    notices = [f"Durability: {_durability(scheme)}"]
+    notices = [f"Durability    {_durability(scheme)}"]
     if processes > 1:
-        notices.append(f"Workers: {processes} processes serve S3 on one port")
+        notices.append(f"Workers       {processes} processes serve S3 on one port")
     if len(drives.drives) > 1:
         notices.append(
-            "The catalogue (names, metadata, small objects) lies in the first directory only: "
+            "Catalogue     (names, metadata, small objects) in the first directory only: "
             "its loss is not covered by the others"
         )
-    notices += [f"OFFLINE {path}: {cause}" for path, cause in drives.offline.items()]
+    notices += [f"OFFLINE       {path}: {cause}" for path, cause in drives.offline.items()]
     return tuple(notices)
