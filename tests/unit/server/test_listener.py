@@ -8,7 +8,7 @@ import socket
 import pytest
 
 from objstore.server.addresses import Address
-from objstore.server.listener import Listener, bind
+from objstore.server.listener import Listener, bind, bind_first
 from objstore.server.refusal import StartRefused
 from objstore.server.settings import ListenSettings
 
@@ -69,3 +69,14 @@ def test_connection_is_served_without_delay_of_small_packets() -> None:
     answer = asyncio.run(scenario())
     assert answer.startswith(b"HTTP/1.1 200 OK\r\n")
     assert options[0] != 0
+
+
+def test_processes_of_one_node_share_a_port_and_others_do_not() -> None:
+    """A second node that slipped into the port would answer every other request from another store."""
+    (first,) = bind_first(Address("127.0.0.1", 0))
+    where = Address(*first.getsockname())
+    with first:
+        first.listen()
+        (second,) = bind(where, is_shared=True)
+        with second, pytest.raises(StartRefused, match="in use"):
+            bind_first(where)

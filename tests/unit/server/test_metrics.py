@@ -48,3 +48,37 @@ def test_process_facts_and_versions_are_there() -> None:
     assert found["process_resident_memory_bytes", ()] > 1 << 20
     build = next(dict(labels) for name, labels in found if name == "objstore_build_info")
     assert {"objstore", "python", "sqlite"} <= set(build)
+
+
+def counted(operation: str, times: int) -> Metrics:
+    """Return the metrics of a process that answered so many requests."""
+    metrics = Metrics()
+    for _ in range(times):
+        metrics.request_done(operation, 200, seconds=0.002, bytes_in=3, bytes_out=5)
+    return metrics
+
+
+def test_the_node_is_the_sum_of_its_processes() -> None:
+    """A scrape reaches one process by chance and must show the whole node."""
+    owner = counted("GetObject", 2)
+    owner.take("1", counted("GetObject", 3).counts())
+    owner.take("2", counted("PutObject", 4).counts())
+    owner.take("2", counted("PutObject", 5).counts())
+    text = owner.exposition()[0].decode()
+    assert 'objstore_requests_total{operation="GetObject",status="200"} 5.0' in text
+    assert 'objstore_requests_total{operation="PutObject",status="200"} 5.0' in text
+    assert 'objstore_request_seconds_count{operation="GetObject"} 5.0' in text
+    assert 'objstore_sent_bytes_total{operation="PutObject"} 25.0' in text
+    for worker in ("0", "1", "2"):
+        assert f'process_open_fds{{worker="{worker}"}}' in text
+
+
+def test_what_a_worker_counted_outlives_it() -> None:
+    """Counters that fall look like a restart, and rates computed from them jump."""
+    owner = counted("GetObject", 2)
+    owner.take("1", counted("GetObject", 3).counts())
+    owner.retire("1")
+    owner.retire("1")
+    text = owner.exposition()[0].decode()
+    assert 'objstore_requests_total{operation="GetObject",status="200"} 5.0' in text
+    assert "worker=" not in text
