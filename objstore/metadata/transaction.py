@@ -16,7 +16,6 @@ from time import perf_counter
 from typing import Final, TypeAlias
 
 import apsw
-import xxhash
 
 from objstore.consensus import (
     NO_REPLICA,
@@ -30,44 +29,22 @@ from objstore.consensus import (
     Ready,
     ReplicaId,
 )
-from objstore.metadata.apply import apply
-from objstore.metadata.commands import Command, CommandResult
-from objstore.metadata.records import Outcome, Refused
-from objstore.metadata.results import OpResults
-from objstore.metadata.sql_state import InlineIds, SqlState
+from objstore.metadata.applier import FAULTS_OF_COMMAND, REFUSALS, Answer, Applier
+from objstore.metadata.commands import Command
+from objstore.metadata.sql_state import InlineIds
 from objstore.metadata.stats import CatalogStats
-from objstore.model.errors import (
-    Conflict,
-    Denied,
-    InvalidRequest,
-    InvariantError,
-    NotFound,
-    ObjstoreError,
-    check,
-    error_from_parts,
-)
+from objstore.model.errors import InvariantError, ObjstoreError, check
 from objstore.model.instant import Instant
 from objstore.model.names import PartitionId
 
 __all__ = ["Answer", "Transactor"]
 
-Answer: TypeAlias = CommandResult | ObjstoreError
 _Payload: TypeAlias = tuple[tuple[int, Command], ...]
 """One entry: commands with their positions in the batch."""
 
 LOCAL: Final = ReplicaId("local")
 NO_TIME: Final = Instant(0)
 """A log of one replica has no timers."""
-
-REFUSALS: Final = (NotFound, Conflict, InvalidRequest, Denied)
-_FAULT_OF_COMMAND: Final = (
-    apsw.ConstraintError,
-    apsw.MismatchError,
-    apsw.TooBigError,
-    apsw.RangeError,
-    apsw.SQLError,
-)
-"""What SQLite raises for a statement or a value that should never have come to it."""
 
 
 class _PoisonError(Exception):
@@ -89,8 +66,8 @@ class _Replica:
     def __init__(
         self, connection: apsw.Connection, partition: PartitionId, inline_ids: InlineIds
     ) -> None:
-        self.state = SqlState(connection, partition, inline_ids)
-        self.results = OpResults(connection, partition)
+        self._applier = Applier(connection, partition, inline_ids)
+        self.state = self._applier.state
         self._ready: Ready | None = None
         state = self.state
         epoch = Epoch(state.epoch)
@@ -123,29 +100,14 @@ class _Replica:
             self._log.advance(self._ready)
             self._ready = None
 
-    def answer(self, command: Command) -> Answer:
-        """Apply a command, or find what it was answered before."""
-        known = self.results.find(command.op_id)
-        if known is not None:
-            return _answer_of(known)
-        before = self.state.change_count
-        try:
-            result = apply(self.state, command)
-        except REFUSALS as error:
-            if self.state.change_count != before:
-                raise InvariantError("a command was refused after its first write") from error
-            self.results.stage(command.op_id, Refused(*error.to_parts()))
-            return error
-        self.results.stage(command.op_id, result)
-        return result
-
     def finish_entry(self, index: int, at: Instant) -> None:
         """Move results, cursors and counters; the last step before COMMIT."""
-        state = self.state
-        state.applied = index
-        record = self.results.write(index, at)
-        state.state_hash = xxhash.xxh3_64_digest(state.state_hash + record)
-        state.flush()
+        self._applier.finish_entry(index, at)
+        self.state.flush()
+
+    def answer(self, command: Command) -> Answer:
+        """Apply a command, or find what it was answered before."""
+        return self._applier.answer(command)
 
 
 class Transactor:
@@ -225,7 +187,7 @@ class Transactor:
         except ObjstoreError as error:
             raise _PoisonError(position, error) from error
         except apsw.Error as error:
-            if isinstance(error, _FAULT_OF_COMMAND):
+            if isinstance(error, FAULTS_OF_COMMAND):
                 raise _PoisonError(position, _bug(error)) from error
             raise
         except Exception as error:
@@ -247,9 +209,3 @@ def _without_results(answers: Sequence[Answer | None]) -> list[Answer | None]:
         answer if isinstance(answer, ObjstoreError) and not isinstance(answer, REFUSALS) else None
         for answer in answers
     ]
-
-
-def _answer_of(outcome: Outcome) -> Answer:
-    if isinstance(outcome, Refused):
-        return error_from_parts(outcome.name, outcome.message, outcome.detail)
-    return outcome
