@@ -63,8 +63,8 @@ build: setup ## Build the wheel into dist/
 smoke: build ## Install the wheel into an environment of its own and serve with it
 	$(BIN)/python deploy/smoke.py
 
-bench: setup ## Run the benchmarks, one after the other
-	@for script in benchmarks/*_bench.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
+bench: setup ## Measure end to end; lines go to results/ (ARGS="--rounds 3")
+	$(BIN)/python benchmarks/e2e_bench.py $(ARGS)
 
 sim: setup ## Replay one simulated schedule (SEED=n)
 	$(BIN)/python -m pytest -q tests/sim --seed $(SEED)

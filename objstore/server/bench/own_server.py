@@ -19,7 +19,7 @@ from typing import Final, NamedTuple
 from objstore.server.bench.refusal import BenchRefused
 from objstore.server.healthcheck import ask_readiness
 
-__all__ = ["OwnServer", "own_server"]
+__all__ = ["OwnServer", "own_server", "serving"]
 
 _READY_DEADLINE_S: Final = 60.0
 _STOP_DEADLINE_S: Final = 30.0
@@ -55,7 +55,7 @@ def own_server(
             next_step="give a --data directory that you may write to",
         ) from error
     try:
-        with _serving(data, arguments) as server:
+        with serving(data, arguments) as server:
             yield server
     finally:
         if not keep:
@@ -63,7 +63,8 @@ def own_server(
 
 
 @contextlib.contextmanager
-def _serving(data: Path, arguments: tuple[str, ...]) -> Iterator[OwnServer]:
+def serving(data: Path, arguments: tuple[str, ...] = ()) -> Iterator[OwnServer]:
+    """Serve from `data`, which stays; a second time on the same directory is a second start. Raises `BenchRefused`."""
     port = _free_port()
     access_key, secret_key = "objstore-bench", secrets.token_hex(16)
     environment = {k: v for k, v in os.environ.items() if not k.startswith("OBJSTORE_")}
