@@ -376,7 +376,6 @@ class HttpProtocol(HttpToolsProtocol):
         if not exchange.keep_alive:
             self._finish(is_body_read=exchange.body_complete)
             return
-        self.flow.resume_reading()
         if self.pipeline:
             self._begin(self.pipeline.pop())
         elif exchange.body_complete:
@@ -384,6 +383,8 @@ class HttpProtocol(HttpToolsProtocol):
         else:
             self._unread_after = 0
             self._deadline_s = self.limits.now_s + LINGER_S
+        # Not while requests wait: each answer would let in a read full of further ones, and the queue would grow.
+        self.resume_reading()
 
     def _rest(self) -> None:
         """Wait for the next request."""

@@ -702,3 +702,27 @@ def test_half_a_head_and_nothing_more_gets_no_answer(connect) -> None:
         assert wire.statuses == []
 
     asyncio.run(scenario())
+
+
+def test_the_queue_of_pipelined_requests_is_emptied_before_more_is_read(connect) -> None:
+    """Each answer used to let in a read full of further requests: a client that pipelines without end filled the memory."""
+    gates: list[asyncio.Event] = []
+
+    async def app(scope, receive, send) -> None:
+        gates.append(asyncio.Event())
+        await gates[-1].wait()
+        await answer(send)
+
+    async def scenario() -> None:
+        wire = connect(app)
+        await wire.send(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n" * 3)
+        paused = []
+        for number in range(3):
+            paused.append(wire.transport.is_reading_paused)
+            gates[number].set()
+            await wire.settle()
+        paused.append(wire.transport.is_reading_paused)
+        assert paused == [True, True, False, False], "the last one may need its body read"
+        assert wire.statuses == [200, 200, 200]
+
+    asyncio.run(scenario())
