@@ -11,12 +11,12 @@ Promises of every implementation
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from objstore.metadata.commands import Command, CommandResult, Garbage
-from objstore.metadata.records import RepairItem
+from objstore.metadata.records import RepairItem, RepairPosition
 from objstore.model.names import ObjectKey, PartitionId, UploadId, VersionId
 from objstore.model.objects import BucketRecord, ObjectVersion, Part, Upload, Usage, Versioning
 
@@ -136,10 +136,17 @@ class Catalog(Protocol):
         """Propose a command of the background work to one partition."""
         ...
 
-    async def garbage(self, *, before_ms: int, limit: int) -> Sequence[tuple[PartitionId, Garbage]]:
-        """Return (partition, entry) of the GC queue that is older than a time, oldest first."""
+    async def garbage(
+        self, *, before_ms: int, limit: int, after: Mapping[PartitionId, int] = ...
+    ) -> Sequence[tuple[PartitionId, Garbage]]:
+        """Return (partition, entry) of the GC queue that is older than a time, oldest first.
+
+        `after` names, by partition, the sequence to go on behind; a partition without one begins at its start.
+        """
         ...
 
-    async def repairs(self, *, limit: int) -> Sequence[tuple[PartitionId, RepairItem]]:
-        """Return (partition, entry) of the repair queue, oldest first."""
+    async def repairs(
+        self, *, limit: int, after: Mapping[PartitionId, RepairPosition] = ...
+    ) -> Sequence[tuple[PartitionId, RepairItem]]:
+        """Return (partition, entry) of the repair queue, oldest first; `after` as for `garbage`."""
         ...

@@ -24,6 +24,7 @@ from objstore.metadata.records import (
     UPLOAD_CODEC,
     VERSION_CODEC,
     RepairItem,
+    RepairPosition,
 )
 from objstore.model.errors import CorruptRecord, NoSuchBucket
 from objstore.model.instant import Instant
@@ -170,14 +171,19 @@ class CatalogReader:
 
     # --- queues
 
-    def garbage(self, partition: PartitionId, *, before: Instant, limit: int) -> list[Garbage]:
-        """Return entries of the GC queue that are older than a time, oldest first."""
-        rows: list[Any] = self._execute(sql.READ_GARBAGE, (partition, before, limit)).fetchall()
+    def garbage(
+        self, partition: PartitionId, *, before: Instant, after: int, limit: int
+    ) -> list[Garbage]:
+        """Return entries of the GC queue that are older than a time, from behind a sequence on."""
+        terms = (partition, before, after, limit)
+        rows: list[Any] = self._execute(sql.READ_GARBAGE, terms).fetchall()
         return [_garbage(*row) for row in rows]
 
-    def repairs(self, partition: PartitionId, *, limit: int) -> list[RepairItem]:
-        """Return entries of the repair queue, oldest first."""
-        rows: list[Any] = self._execute(sql.READ_REPAIRS, (partition, limit)).fetchall()
+    def repairs(
+        self, partition: PartitionId, *, after: RepairPosition, limit: int
+    ) -> list[RepairItem]:
+        """Return entries of the repair queue from behind a position on, oldest first."""
+        rows: list[Any] = self._execute(sql.READ_REPAIRS, (partition, *after, limit)).fetchall()
         return [RepairItem._make((*row[:5], EXTENT_CODEC.decode(row[5]))) for row in rows]
 
     def partitions(self) -> Sequence[PartitionId]:

@@ -14,7 +14,7 @@ import msgspec
 from objstore.metadata.commands import CompletedUpload, Deleted, Done, Written
 from objstore.model.errors import CorruptRecord
 from objstore.model.instant import Instant
-from objstore.model.names import BucketId, ObjectKey, UploadId, VersionId
+from objstore.model.names import BucketId, DataId, ObjectKey, UploadId, VersionId
 from objstore.model.objects import Extent, InlineBody, ObjectVersion, Part, Upload
 from objstore.model.versioned import RecordCodec
 
@@ -31,6 +31,7 @@ __all__ = [
     "PartRow",
     "Refused",
     "RepairItem",
+    "RepairPosition",
     "UploadRow",
     "VersionRow",
     "part_row",
@@ -117,6 +118,15 @@ class RepairItem(NamedTuple):
     version_id: VersionId | None
     upload_id: UploadId | None
     extent: Extent
+
+    @property
+    def position(self) -> RepairPosition:
+        """Where it stands in the queue of its partition."""
+        return self.since, self.extent.data_id, self.extent.part
+
+
+RepairPosition: TypeAlias = tuple[Instant, DataId, int]
+"""Order of the repair queue: since when, then data id and part."""
 
 
 VERSION_CODEC: Final = RecordCodec(ObjectVersion, version=FORMAT)

@@ -7,10 +7,10 @@ costs. A page that needs many scans lets others run between them.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from heapq import merge
 from pathlib import Path
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import Any, Final, Protocol, Self
 
 import xxhash
@@ -21,7 +21,7 @@ from objstore.metadata.listing import Page, Position, Row, Steps, start_after, w
 from objstore.metadata.log_driver import CatalogWriter
 from objstore.metadata.partitioning import partition_of, partitions_of
 from objstore.metadata.reader import CatalogReader, ShardView
-from objstore.metadata.records import UPLOAD_CODEC, RepairItem
+from objstore.metadata.records import UPLOAD_CODEC, RepairItem, RepairPosition
 from objstore.metadata.stats import CatalogStats
 from objstore.model.errors import (
     BucketNotEmpty,
@@ -31,11 +31,14 @@ from objstore.model.errors import (
     ObjstoreError,
 )
 from objstore.model.instant import Instant
-from objstore.model.names import ObjectKey, OpId, PartitionId, UploadId, VersionId
+from objstore.model.names import DataId, ObjectKey, OpId, PartitionId, UploadId, VersionId
 from objstore.model.objects import BucketRecord, Part, Upload, Usage, Versioning
 
 __all__ = ["CatalogStore", "SqlCatalog", "Store", "Writer"]
 
+_START: Final[Mapping[PartitionId, Any]] = MappingProxyType({})
+_FIRST_REPAIR: Final[RepairPosition] = (Instant(-1), DataId(b""), -1)
+"""Before every entry of the repair queue."""
 SCANS_PER_TURN: Final = 8
 """Scans that a page may make before it lets the event loop go on."""
 
@@ -271,22 +274,32 @@ class SqlCatalog:
             for partition in partitions_of(bucket.bucket_id, bucket.spread)
         )
 
-    async def garbage(self, *, before_ms: int, limit: int) -> Sequence[tuple[PartitionId, Garbage]]:
+    async def garbage(
+        self, *, before_ms: int, limit: int, after: Mapping[PartitionId, int] = _START
+    ) -> Sequence[tuple[PartitionId, Garbage]]:
         """See `Catalog`."""
         found: list[tuple[PartitionId, Garbage]] = []
         for store in self._stores:
             for partition in store.reader.partitions():
-                entries = store.reader.garbage(partition, before=Instant(before_ms), limit=limit)
+                entries = store.reader.garbage(
+                    partition,
+                    before=Instant(before_ms),
+                    after=after.get(partition, -1),
+                    limit=limit,
+                )
                 found += [(partition, entry) for entry in entries]
         found.sort(key=lambda item: (item[1].since, item[0], item[1].sequence))
         return found[:limit]
 
-    async def repairs(self, *, limit: int) -> Sequence[tuple[PartitionId, RepairItem]]:
+    async def repairs(
+        self, *, limit: int, after: Mapping[PartitionId, RepairPosition] = _START
+    ) -> Sequence[tuple[PartitionId, RepairItem]]:
         """Return (partition, entry) of the repair queue, oldest first."""
         found: list[tuple[PartitionId, RepairItem]] = []
         for store in self._stores:
             for partition in store.reader.partitions():
-                entries = store.reader.repairs(partition, limit=limit)
+                position = after.get(partition, _FIRST_REPAIR)
+                entries = store.reader.repairs(partition, after=position, limit=limit)
                 found += [(partition, entry) for entry in entries]
         found.sort(key=lambda item: (item[1].since, item[0], item[1].extent.data_id))
         return found[:limit]

@@ -163,10 +163,10 @@ READ_PARTS: Final = (
 )
 READ_PART: Final = f"{_READ_PART} AND p.number=?"
 READ_GARBAGE: Final = (
-    "SELECT sequence, since, is_part, record FROM gc WHERE partition=? AND since<? "
+    "SELECT sequence, since, is_part, record FROM gc WHERE partition=? AND since<? AND sequence>? "
     "ORDER BY sequence LIMIT ?"
 )
 READ_REPAIRS: Final = (
     "SELECT since, bucket_id, key, version_id, upload_id, record FROM repair "
-    "WHERE partition=? ORDER BY since, data_id, part LIMIT ?"
+    "WHERE partition=? AND (since, data_id, part)>(?,?,?) ORDER BY since, data_id, part LIMIT ?"
 )

@@ -17,7 +17,7 @@ import structlog
 
 from objstore.metadata.catalog import Catalog
 from objstore.metadata.commands import ForgetGarbage, MoveShards
-from objstore.metadata.records import RepairItem
+from objstore.metadata.records import RepairItem, RepairPosition
 from objstore.model.errors import DriveUnavailable, ObjstoreError
 from objstore.model.instant import MS_PER_SECOND, Clock, Instant
 from objstore.model.names import BucketId, DataId, PartitionId
@@ -42,6 +42,7 @@ _BATCH: Final = 256
 _REPAIR_BATCH: Final = 64
 _DAMAGED_MAX: Final = 10_000
 _IDLE_S: Final = 5.0
+_AWAY_S: Final = 60.0
 _BACKOFF_S_MAX: Final = 60.0
 _PURGE_EVERY_S: Final = 300.0
 
@@ -107,25 +108,38 @@ class GarbageCollector:
         self._data = data
         self._ids = ids
         self._clock = clock
+        self._after: dict[PartitionId, int] = {}
+        self._kept_count = 0
 
     async def work(self) -> WorkerState:
-        """Delete one batch, oldest first."""
+        """Delete one batch, from where the last one ended; at the end of the queue begin again.
+
+        What a drive that cannot be reached still holds stays in the queue and must not keep the rest from going.
+        """
         now = self._clock.now()
-        entries = await self._catalog.garbage(before_ms=now, limit=_BATCH)
+        if not self._after:
+            self._kept_count = 0
+        entries = await self._catalog.garbage(before_ms=now, limit=_BATCH, after=self._after)
         done: dict[PartitionId, list[int]] = {}
         for partition, entry in entries:
-            if not await self._data.remove(entry.extent):
+            self._after[partition] = max(entry.sequence, self._after.get(partition, -1))
+            if await self._data.remove(entry.extent):
+                self._kept_count += 1
+            else:
                 done.setdefault(partition, []).append(entry.sequence)
         for partition, sequences in done.items():
             command = ForgetGarbage(
                 op_id=self._ids.op(), at=now, bucket_id=NO_BUCKET, sequences=tuple(sequences)
             )
             await self._catalog.submit_to(partition, command)
-        return WorkerState.BUSY if len(entries) == _BATCH and done else WorkerState.IDLE
+        if len(entries) == _BATCH:
+            return WorkerState.BUSY
+        self._after.clear()
+        return WorkerState.IDLE
 
     async def wait_for_work(self) -> None:
-        """Look again after a while."""
-        await anyio.sleep(_IDLE_S)
+        """Look again after a while; later where drives are away, because the whole queue is tried again."""
+        await anyio.sleep(_AWAY_S if self._kept_count else _IDLE_S)
 
 
 class TrashPurger:
@@ -164,6 +178,7 @@ class Repairer:
         self._clock = clock
         self._data: RepairableStore | None = None
         self._damaged: dict[tuple[DataId, int, int], Extent] = {}
+        self._after: dict[PartitionId, RepairPosition] = {}
         self._wake = anyio.Event()
 
     def serve(self, data: RepairableStore) -> None:
@@ -185,16 +200,24 @@ class Repairer:
         self._wake.set()
 
     async def work(self) -> WorkerState:
-        """Repair what readers reported, then one batch of the queue."""
+        """Repair what readers reported, then one batch of the queue, from where the last one ended.
+
+        An extent that has to wait for a drive must not keep the others waiting.
+        """
         data = self._data
         if data is None:
             return WorkerState.IDLE
         while self._damaged:
             (_, _, block), extent = self._damaged.popitem()
             await data.repair(extent, block)
-        entries = await self._catalog.repairs(limit=_REPAIR_BATCH)
-        repaired = [await self._repair(data, partition, item) for partition, item in entries]
-        return WorkerState.BUSY if any(repaired) else WorkerState.IDLE
+        entries = await self._catalog.repairs(limit=_REPAIR_BATCH, after=self._after)
+        for partition, item in entries:
+            self._after[partition] = item.position
+            await self._repair(data, partition, item)
+        if len(entries) == _REPAIR_BATCH:
+            return WorkerState.BUSY
+        self._after.clear()
+        return WorkerState.IDLE
 
     async def wait_for_work(self) -> None:
         """Return when damage is reported, or after a while."""
@@ -204,8 +227,8 @@ class Repairer:
 
     async def _repair(
         self, data: RepairableStore, partition: PartitionId, item: RepairItem
-    ) -> bool:
-        """Repair one extent and record where its shards are now; False when nothing could be done yet."""
+    ) -> None:
+        """Repair one extent, as far as that can be done yet, and record where its shards are now."""
         extent = item.extent
         misplaced: list[Misplaced] = []
         for block in sorted({entry.block for entry in extent.misplaced}):
@@ -217,7 +240,7 @@ class Repairer:
                 )
                 misplaced += [entry for entry in extent.misplaced if entry.block == block]
         if tuple(misplaced) == extent.misplaced:
-            return False
+            return
         command = MoveShards(
             op_id=self._ids.op(),
             at=self._clock.now(),
@@ -230,4 +253,3 @@ class Repairer:
             misplaced=tuple(misplaced),
         )
         await self._catalog.submit_to(partition, command)
-        return True

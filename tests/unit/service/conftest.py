@@ -138,9 +138,9 @@ def receiver(pieces):
 class World:
     """All services over one catalogue, one control store and some drives in memory."""
 
-    def __init__(self, catalog, control, drives, pool, *, scheme, block_bytes):
+    def __init__(self, catalog, control, drives, pool, clock, *, scheme, block_bytes):
         self.power = Power()
-        self.clock = Clock()
+        self.clock = clock
         self.ids = Ids(Counter())
         self.plain_catalog, self.plain_control = catalog, control
         self.catalog = Powered(catalog, self.power)
@@ -260,6 +260,7 @@ async def open_world(directory, *, drives_count=1, scheme=None, block_bytes=BLOC
             control,
             drives,
             pool,
+            clock,
             scheme=scheme or Scheme(1, drives_count - 1),
             block_bytes=block_bytes,
         )
