@@ -65,9 +65,11 @@ def wait_for(condition) -> None:
 
 
 def memory_bytes(server) -> int:
-    """Return the resident memory of the server's process."""
-    status = Path(f"/proc/{server.pid}/status").read_text()
-    return int(status.partition("VmRSS:")[2].split()[0]) * 1024
+    """Return the resident memory of the server's process and of those that it started."""
+    own = Path(f"/proc/{server.pid}")
+    pids = [str(server.pid), *(own / "task" / own.name / "children").read_text().split()]
+    statuses = [Path(f"/proc/{pid}/status").read_text() for pid in pids]
+    return sum(int(text.partition("VmRSS:")[2].split()[0]) * 1024 for text in statuses)
 
 
 def put_head(client: RawClient, bucket: str, size: int, *headers) -> bytes:
