@@ -34,6 +34,11 @@ class ControlReader:
         """Close the connection."""
         self._connection.close()
 
+    def revision(self) -> int:
+        """Return the revision of the last change, 0 before the first."""
+        last: int = self._connection.execute("SELECT coalesce(max(revision), 0) FROM changes").get
+        return last
+
     def get(self, key: str) -> Item | None:
         """Return the item, or None."""
         row: Any = self._connection.execute(

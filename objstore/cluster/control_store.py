@@ -9,9 +9,14 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Protocol
 
-__all__ = ["Change", "ControlStore", "Item"]
+from objstore.model.errors import check
+
+__all__ = ["VALUE_BYTES_MAX", "Change", "ControlStore", "Item", "check_value"]
+
+VALUE_BYTES_MAX: Final = 1024 * 1024
+"""Larger values are a bug of the caller; etcd takes requests of 1.5 MiB."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +43,13 @@ class ControlStore(Protocol):
     Every method raises `Unavailable` when the store cannot be reached; a change may then have happened or not.
     """
 
+    async def revision(self) -> int:
+        """Return the revision of the last change, 0 before the first.
+
+        Who takes it, then lists, then watches after it, misses nothing; changes may come that the listing showed already.
+        """
+        ...
+
     async def get(self, key: str) -> Item | None:
         """Return the item, or None."""
         ...
@@ -46,7 +58,9 @@ class ControlStore(Protocol):
         """Return items in order of key, strictly after `after` (a whole key); limit 0 = all."""
         ...
 
-    async def put(self, key: str, value: bytes, *, expected_revision: int | None = None) -> int | None:
+    async def put(
+        self, key: str, value: bytes, *, expected_revision: int | None = None
+    ) -> int | None:
         """Write and return the new revision.
 
         With `expected_revision` (0 = must not exist) the write happens only if the item's revision still is that one;
@@ -59,5 +73,13 @@ class ControlStore(Protocol):
         ...
 
     def watch(self, prefix: str, *, after_revision: int) -> AsyncIterator[Change]:
-        """Yield every later change below a prefix, in order, without gaps."""
+        """Yield every later change below a prefix, in order, without gaps.
+
+        Raises `HistoryForgotten` where changes after the revision are not kept any more.
+        """
         ...
+
+
+def check_value(value: bytes) -> None:
+    """Raise `InvariantError` for a value that no adapter would take."""
+    check(len(value) <= VALUE_BYTES_MAX, "a value of the control store is too large")

@@ -73,6 +73,10 @@ class RemoteControlStore:
     ) -> None:
         self._reader.close()
 
+    async def revision(self) -> int:
+        """See `ControlStore`."""
+        return self._reader.revision()
+
     async def get(self, key: str) -> Item | None:
         """See `ControlStore`."""
         return self._reader.get(key)

@@ -23,7 +23,7 @@ from typing import Final, Self, TypeVar
 import apsw
 
 from objstore.cluster.control_reader import CACHE_KIB, ControlReader, digest_of
-from objstore.cluster.control_store import Change, Item
+from objstore.cluster.control_store import Change, Item, check_value
 from objstore.cluster.sqlite_file import open_writer
 from objstore.model.errors import (
     DriveUnavailable,
@@ -98,6 +98,11 @@ class SqliteControlStore:
 
     # --- port
 
+    async def revision(self) -> int:
+        """See `ControlStore`."""
+        self._check_service()
+        return self._reader.revision()
+
     async def get(self, key: str) -> Item | None:
         """See `ControlStore`."""
         self._check_service()
@@ -112,6 +117,7 @@ class SqliteControlStore:
         self, key: str, value: bytes, *, expected_revision: int | None = None
     ) -> int | None:
         """See `ControlStore`."""
+        check_value(value)
         return await self._write(lambda: self._put(key, value, expected_revision))
 
     async def delete(self, key: str, *, expected_revision: int | None = None) -> bool:

@@ -398,6 +398,10 @@ class HistoryForgotten(Unavailable):
     """A watch asks for changes that are no longer kept (`revision`); read the items again."""
 
 
+class ControlStoreUnfit(Unavailable):
+    """The control store's server must not be used until the operator acts (`endpoint`, `version`)."""
+
+
 class ClientDisconnected(Unavailable):
     """The client went away; nobody reads the answer."""
 

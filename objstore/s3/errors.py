@@ -259,6 +259,7 @@ ERROR_CODES: Final[dict[type[ObjstoreError], S3ErrorCode]] = {
     # --- later
     model.Unavailable: _AWAY,
     model.ClientDisconnected: S3ErrorCode("RequestTimeout", 400, "The client went away."),
+    model.ControlStoreUnfit: _AWAY,
     model.Draining: _AWAY,
     model.HistoryForgotten: _AWAY,
     model.DriveUnavailable: _AWAY,

@@ -3,26 +3,30 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from contextlib import asynccontextmanager
 
 import pytest
 
-from objstore.cluster.control_store import Change
+from objstore.cluster.control_store import VALUE_BYTES_MAX, Change
+from objstore.cluster.etcd_control_store import EtcdControlStore
+from objstore.cluster.etcd_members import EtcdSettings
 from objstore.cluster.remote_control_store import ControlEndpoint, RemoteControlStore
 from objstore.cluster.sqlite_control_store import SqliteControlStore
+from objstore.model.errors import InvariantError
 from objstore.testing.framed_pair import beside
 
 
 @asynccontextmanager
-async def open_sqlite(directory):
+async def open_sqlite(directory, _etcd):
     async with SqliteControlStore.open(directory / "control.sqlite") as store:
         yield store
 
 
 @asynccontextmanager
-async def open_remote(directory):
+async def open_remote(directory, _etcd):
     """What another process of the machine has: the owner's file for reading, a connection for changes."""
-    async with open_sqlite(directory) as owned:
+    async with open_sqlite(directory, None) as owned:
         endpoint = ControlEndpoint(owned)
         async with (
             beside(directory, endpoint.methods) as owner,
@@ -31,16 +35,31 @@ async def open_remote(directory):
             yield store
 
 
-OPENERS = {"sqlite": open_sqlite, "remote": open_remote}
+@asynccontextmanager
+async def open_etcd(directory, etcd):
+    """A real server, shared by the tests: the directory's path is this test's part of its keys."""
+    settings = EtcdSettings(endpoints=(etcd.url,), key_prefix=f"{directory}/")
+    async with EtcdControlStore(settings, jitter=random.Random(1)) as store:
+        yield store
+
+
+OPENERS = {"etcd": open_etcd, "remote": open_remote, "sqlite": open_sqlite}
 
 
 @pytest.fixture(params=sorted(OPENERS))
-def run(request, tmp_path):
+def opened(request, tmp_path):
+    """Give a way to open the same store, as often as wanted."""
+    etcd = request.getfixturevalue("etcd") if request.param == "etcd" else None
+    return lambda: OPENERS[request.param](tmp_path, etcd)
+
+
+@pytest.fixture
+def run(opened):
     """Run a scenario on a fresh store."""
 
     def run_scenario(scenario):
         async def inside():
-            async with OPENERS[request.param](tmp_path) as store:
+            async with opened() as store:
                 return await scenario(store)
 
         return asyncio.run(inside())
@@ -177,16 +196,106 @@ def test_a_watch_wakes_for_changes_to_come(run):
     run(scenario)
 
 
-def test_everything_is_there_after_reopening(tmp_path):
+def test_changes_that_were_already_there_come_in_order(run):
+    """A watch from the beginning replays history: more than one batch, with removals where they happened."""
+
+    async def scenario(store):
+        start = await store.revision()
+        count = 0
+        for number in range(40):
+            await store.put(f"w/{number % 7}", b"%d" % number)
+            count += 1 + await store.delete(f"w/{(number + 3) % 7}")
+        changes = await take(store.watch("w/", after_revision=start), count)
+        revisions = [change.revision for change in changes]
+        assert revisions == sorted(set(revisions))
+        replayed = {change.key: change.value for change in changes}
+        now = {item.key: item.value for item in await store.list("w/")}
+        assert {key: value for key, value in replayed.items() if value is not None} == now
+
+    run(scenario)
+
+
+def test_the_revision_is_where_a_watch_may_begin(run):
+    """Who takes the revision, lists, and then watches, misses nothing (reliability rule T14)."""
+
+    async def scenario(store):
+        await store.put("w/a", b"1")
+        seen = await store.revision()
+        assert seen >= (await store.get("w/a")).revision
+        later = await store.put("w/a", b"2")
+        assert await store.revision() >= later
+        changes = store.watch("w/", after_revision=seen)
+        assert await anext(changes) == Change("w/a", b"2", later)
+        await changes.aclose()
+
+    run(scenario)
+
+
+def test_a_long_list_is_whole_and_in_order(run):
+    """Adapters read in pages; a page border must neither drop nor repeat an item."""
+
+    async def scenario(store):
+        names = [f"b/{number:04d}" for number in range(1_203)]
+        for start in range(0, len(names), 50):
+            await asyncio.gather(*(store.put(name, b"") for name in names[start : start + 50]))
+        assert [item.key for item in await store.list("b/")] == names
+        assert [item.key for item in await store.list("b/", limit=1_001)] == names[:1_001]
+        assert [item.key for item in await store.list("b/", after="b/0700")] == names[701:]
+        assert await store.list("b/", after="b/9999") == []
+        assert await store.list("c/") == []
+
+    run(scenario)
+
+
+def test_a_list_may_begin_before_its_prefix(run):
+    """A resume key from outside the prefix changes nothing: only keys below it are shown."""
+
+    async def scenario(store):
+        for key in ["a", "b/1", "c"]:
+            await store.put(key, b"")
+        assert [item.key for item in await store.list("b/", after="a")] == ["b/1"]
+        assert await store.list("b/", after="c") == []
+
+    run(scenario)
+
+
+def test_values_are_bytes_up_to_the_limit(run):
+    """A ring's table is some hundred kilobytes; what one adapter takes, every adapter must take."""
+
+    async def scenario(store):
+        largest = bytes(range(256)) * (VALUE_BYTES_MAX // 256)
+        await store.put("large", largest)
+        assert (await store.get("large")).value == largest
+        with pytest.raises(InvariantError):
+            await store.put("large", largest + b"x")
+        await store.put("empty", b"")
+        assert (await store.get("empty")).value == b""
+
+    run(scenario)
+
+
+def test_removing_what_must_not_exist_removes_nothing(run):
+    """Revision 0 stands for "there is no item": there is nothing to remove then, and nothing to remove otherwise."""
+
+    async def scenario(store):
+        assert await store.delete("a", expected_revision=0) is False
+        await store.put("a", b"1")
+        assert await store.delete("a", expected_revision=0) is False
+        assert (await store.get("a")).value == b"1"
+
+    run(scenario)
+
+
+def test_everything_is_there_after_reopening(opened):
     """What was acknowledged is durable, and revisions go on from where they were."""
 
     async def write():
-        async with SqliteControlStore.open(tmp_path / "control.sqlite") as store:
+        async with opened() as store:
             await store.put("a", b"1")
             return await store.put("b", b"2")
 
     async def read():
-        async with SqliteControlStore.open(tmp_path / "control.sqlite") as store:
+        async with opened() as store:
             items = await store.list("")
             return [item.value for item in items], await store.put("c", b"3")
 

@@ -1,0 +1,143 @@
+"""A real etcd server for tests: started on free loopback ports with data in a directory, stopped, killed, paused, restarted.
+
+The program is taken from `OBJSTORE_ETCD`, from PATH, or from `.tools/` of the checkout, where `deploy/etcd.py` puts it.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Self
+
+from objstore.model.errors import check
+
+__all__ = ["EtcdProcess", "find_etcd", "free_port"]
+
+START_S: Final = 30.0
+STOP_S: Final = 20.0
+_POLL_S: Final = 0.02
+_CHECKOUT: Final = Path(__file__).resolve().parents[2]
+
+
+def find_etcd() -> Path | None:
+    """Return the program, or None where this machine has none."""
+    ours = _CHECKOUT / ".tools" / "bin" / "etcd"
+    named = (
+        os.environ.get("OBJSTORE_ETCD")
+        or shutil.which("etcd")
+        or (ours if ours.is_file() else None)
+    )
+    return Path(named) if named else None
+
+
+def free_port() -> int:
+    """Return a port of 127.0.0.1 that nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+class EtcdProcess:
+    """One member; a context manager that starts it and ends it. Its address stays the same over restarts."""
+
+    def __init__(
+        self,
+        program: Path,
+        directory: Path,
+        *,
+        options: Sequence[str] = (),
+        scheme: str = "http",
+        peers: dict[str, int] | None = None,
+        name: str = "m0",
+    ) -> None:
+        self.port = free_port()
+        self.url = f"{scheme}://127.0.0.1:{self.port}"
+        self._program = program
+        self._directory = directory
+        self._options = list(options)
+        self._name = name
+        self._peers = peers or {name: free_port()}
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> Self:
+        self.start()
+        self.await_port()
+        return self
+
+    def __exit__(
+        self,
+        _kind: type[BaseException] | None,
+        _error: BaseException | None,
+        _trace: TracebackType | None,
+    ) -> None:
+        if self._process is not None:
+            self.kill()
+
+    def start(self) -> None:
+        """Start the process; see `await_port`."""
+        check(self._process is None, "the server runs already")
+        members = {name: f"http://127.0.0.1:{port}" for name, port in self._peers.items()}
+        own = members[self._name]
+        self._directory.mkdir(parents=True, exist_ok=True)
+        arguments = [
+            f"--name={self._name}",
+            f"--data-dir={self._directory / 'data'}",
+            f"--listen-client-urls={self.url}",
+            f"--advertise-client-urls={self.url}",
+            f"--listen-peer-urls={own}",
+            f"--initial-advertise-peer-urls={own}",
+            f"--initial-cluster={','.join(f'{name}={url}' for name, url in members.items())}",
+            *self._options,
+        ]
+        with (self._directory / "etcd.log").open("ab") as log:
+            self._process = subprocess.Popen(  # noqa: S603 - the program was looked up, the rest is ours
+                [str(self._program), *arguments], stdin=subprocess.DEVNULL, stdout=log, stderr=log
+            )
+
+    def await_port(self) -> None:
+        """Wait until the server takes connections; raise `InvariantError` with the end of its log if it does not."""
+        deadline_s = time.monotonic() + START_S
+        while time.monotonic() < deadline_s and self._process and self._process.poll() is None:
+            with socket.socket() as probe:
+                if probe.connect_ex(("127.0.0.1", self.port)) == 0:
+                    return
+            time.sleep(_POLL_S)
+        log = (self._directory / "etcd.log").read_text("utf-8", "replace")
+        check(False, f"etcd did not start: {log[-2000:]}")
+
+    def stop(self) -> None:
+        """End the process in its orderly way."""
+        self._end(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """End the process at once."""
+        self._end(signal.SIGKILL)
+
+    def pause(self) -> None:
+        """Let the process hang: its connections stay, nothing is answered."""
+        self._running().send_signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Let a paused process go on."""
+        self._running().send_signal(signal.SIGCONT)
+
+    def _end(self, number: signal.Signals) -> None:
+        process = self._running()
+        process.send_signal(number)
+        process.wait(STOP_S)
+        self._process = None
+
+    def _running(self) -> subprocess.Popen[bytes]:
+        check(self._process is not None, "the server does not run")
+        process = self._process
+        if process is None:  # for the type checker; check() raised
+            raise AssertionError
+        return process
