@@ -104,7 +104,7 @@ class Signer:
                 region=credentials.region,
             )
         scope = b"%b/%b/s3/aws4_request" % (self._day, credentials.region.encode())
-        token_header = self._token_line.replace(b"\n", b"\r\n")
+        token_header = self._token_line.replace(b":", b": ", 1).replace(b"\n", b"\r\n")
         self._parts = (
             b"x-amz-date:%b\n%b\n%b\n" % (moment, self._token_line, self._names),
             b"AWS4-HMAC-SHA256\n%b\n%b\n" % (moment, scope),

@@ -54,7 +54,9 @@ def test_lists_keep_their_order_and_name_nothing_twice() -> None:
         parse_list(" , ", parse_size)
 
 
-@pytest.mark.parametrize("text", ["0B", "1000B", "1KiB", "1025B", "1MiB", "64MiB", "1GiB", "3072KiB"])
+@pytest.mark.parametrize(
+    "text", ["0B", "1000B", "1KiB", "1025B", "1MiB", "64MiB", "1GiB", "3072KiB"]
+)
 def test_sizes_are_shown_so_that_they_read_back(text) -> None:
     """What stands in a report can be typed into the next run."""
     size = parse_size(text)

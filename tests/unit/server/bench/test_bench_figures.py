@@ -49,9 +49,7 @@ def test_figures_count_only_what_succeeded() -> None:
 
 def test_a_run_without_time_or_success_divides_by_nothing() -> None:
     """The report of a dead server is a report."""
-    found = figures_of(
-        result(seconds=0.0), case="get", size_bytes=1, concurrency=1, processes=1
-    )
+    found = figures_of(result(seconds=0.0), case="get", size_bytes=1, concurrency=1, processes=1)
     assert (found.requests_per_s, found.mb_per_s, found.max_ms) == (0.0, 0.0, 0.0)
 
 
