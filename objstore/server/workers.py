@@ -22,7 +22,7 @@ import structlog
 
 from objstore.cluster.framed_transport import FramedConnection, FramedServer
 from objstore.cluster.unix_socket import listen_unix
-from objstore.model.errors import InvariantError, Unavailable
+from objstore.model.errors import Unavailable
 from objstore.server.keys import RootKeys
 from objstore.server.metrics import Metrics, ProcessCounts
 from objstore.server.refusal import StartRefused
@@ -160,15 +160,7 @@ class WorkerGroup:
             slot.start = self._starts
             slot.name = f"worker-{slot.number}-{slot.start}"
             begun_s = monotonic()
-            slot.process = await asyncio.create_subprocess_exec(
-                sys.executable,
-                "-m",
-                PROGRAM,
-                str(self._home),
-                slot.name,
-                stdin=asyncio.subprocess.DEVNULL,
-            )
-            code = await slot.process.wait()
+            code = await self._live(slot)
             slot.connection = None
             self._metrics.retire(str(slot.number))
             if self._ending.is_set():
@@ -181,6 +173,21 @@ class WorkerGroup:
             with suppress(TimeoutError):
                 async with asyncio.timeout(pause_s):
                     await self._ending.wait()
+
+    async def _live(self, slot: _Slot) -> str:
+        """Run one process to its end; return its exit code, or why it could not be started."""
+        try:
+            slot.process = await asyncio.create_subprocess_exec(
+                sys.executable,
+                "-m",
+                PROGRAM,
+                str(self._home),
+                slot.name,
+                stdin=asyncio.subprocess.DEVNULL,
+            )
+        except OSError as error:
+            return str(error)
+        return str(await slot.process.wait())
 
     async def _gather(self, slot: _Slot) -> None:
         connection = slot.serving
@@ -219,13 +226,13 @@ class WorkerGroup:
             raise Unavailable("this worker is not one of ours", peer=connection.peer)
         if method == ASSIGNMENT:
             return encode_assignment(self._assignment(slot.start))
-        if method == SERVING:
+        if method == SERVING and not self._ending.is_set():
             slot.connection = connection
             process_id = None if slot.process is None else slot.process.pid
             _log.info("worker_serves", worker=slot.number, pid=process_id)
             self._news.set()
             return b""
-        raise InvariantError(f"unknown request {method}")
+        raise Unavailable("this cannot be asked now", method=method)
 
     def _assignment(self, start: int) -> Assignment:
         """Return what a worker is told. Request ids begin with the first bytes of its host id: no two starts share them."""

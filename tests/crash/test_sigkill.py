@@ -123,14 +123,15 @@ def found_state(client, key: str, states):
 
 
 @pytest.mark.timeout(240)
-@pytest.mark.parametrize("directories_count", [1, 3])
-def test_acknowledged_writes_survive_sigkill(tmp_path, directories_count):
+@pytest.mark.parametrize(("directories_count", "workers"), [(1, 1), (3, 1), (3, 3)])
+def test_acknowledged_writes_survive_sigkill(tmp_path, directories_count, workers):
     """An acknowledged put, delete or completion is there after any number of kills; an unanswered one is whole or absent."""
     rng = random.Random(SEED)
     ledger = Ledger()
     directories = [tmp_path / f"d{index}" for index in range(directories_count)]
     acknowledged = 0
-    with S3Server(directories, buckets=[BUCKET]) as server:
+    arguments = ["--workers", str(workers)]
+    with S3Server(directories, buckets=[BUCKET], arguments=arguments) as server:
         for round_number in range(ROUNDS):
             writers = [
                 Writer(server, f"w{index}", rng.randrange(1 << 30), ledger) for index in range(4)
