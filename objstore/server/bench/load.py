@@ -191,9 +191,12 @@ class _Client:
         return False
 
     def begin(self, now_s: float) -> None:
-        """Begin the next operation, or end."""
+        """Begin the next operation; or end, when there is none or the client never came to connect."""
         connection = self._connection
-        if connection is None or not connection.is_usable:
+        if connection is None:
+            self._run.client_ended()
+            return
+        if not connection.is_usable:
             self._run.group.create_task(self._begin_again())
             return
         script = self._run.next_script(now_s)
