@@ -18,6 +18,7 @@ import msgspec
 import structlog
 
 from objstore.cluster.control_store import ControlStore
+from objstore.cluster.sqlite_control_store import CONTROL_FILE_NAME
 from objstore.model.errors import DriveUnavailable, ObjstoreError
 from objstore.model.instant import Clock, Instant
 from objstore.model.names import DriveId, NodeId, Zone
@@ -26,7 +27,7 @@ from objstore.placement import DATA_PARTITIONS, Member, Ring, assign
 from objstore.replication.scheme import scheme_for
 from objstore.server.refusal import StartRefused
 from objstore.storage.drive import Drive, DriveIdentity
-from objstore.storage.layout import format_drive, read_identity
+from objstore.storage.layout import IDENTITY_NAME, SHARDS_NAME, format_drive, read_identity
 from objstore.storage.offline_drive import OfflineDrive
 from objstore.storage.posix_drive import DriveSettings, PosixDrive
 from objstore.storage.system import SYSTEM, System
@@ -73,11 +74,13 @@ class OpenDrives:
 def cluster_of(directories: Sequence[Path], clock: Clock) -> str:
     """Return the id of the cluster that the first directory belongs to, formatting it if everything is new.
 
-    Raises `StartRefused` when it is blank but others are not: then the catalogue is missing.
+    Raises `StartRefused` when it is blank but others are not, or is a later directory of a store: then the catalogue is
+    missing, and a new one would make everything look lost.
     """
     first, *others = directories
     identity = _identity(first)
     if identity is not None:
+        _require_catalogue(first, others)
         return identity.cluster_id
     for other in others:
         try:
@@ -93,6 +96,29 @@ def cluster_of(directories: Sequence[Path], clock: Clock) -> str:
     cluster_id = os.urandom(16).hex()
     _format(first, cluster_id, clock.now())
     return cluster_id
+
+
+def _require_catalogue(first: Path, others: Sequence[Path]) -> None:
+    """Refuse a first directory that has data or company but no control store.
+
+    The control store is made before any other directory is formatted, so only a first start that was cut off, and that is
+    finished now, has neither.
+    """
+    if (first / CONTROL_FILE_NAME).exists():
+        return
+    for other in others:
+        if (other / CONTROL_FILE_NAME).exists():
+            raise StartRefused(
+                f"{first} is not the first directory of its store: {other} holds the catalogue",
+                next_step=f"name {other} first",
+            )
+    has_company = any((other / IDENTITY_NAME).exists() for other in others)
+    has_data = next((first / SHARDS_NAME).glob("*/*"), None) is not None
+    if has_company or has_data:
+        raise StartRefused(
+            f"{first} belongs to a store but does not hold its catalogue",
+            next_step="name the directory with the catalogue first, or put its catalogue back from a backup",
+        )
 
 
 def _identity(directory: Path) -> DriveIdentity | None:
@@ -139,7 +165,11 @@ async def open_drives(
             )
         except DriveUnavailable as error:
             if path not in known:
-                raise StartRefused(f"{directory} cannot be used: {error}") from error
+                OpenDrives(tuple(drives), offline).close()
+                raise StartRefused(
+                    f"{directory} cannot be used: {error}",
+                    next_step="give an empty directory, or one of this store",
+                ) from error
             offline[directory] = str(error)
             _log.error("drive_offline", directory=path, cause=str(error))
             drives.append(OfflineDrive(known[path], str(error)))
