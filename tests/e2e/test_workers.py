@@ -414,6 +414,34 @@ class SlowPut:
         connection.close()
 
 
+def test_damage_that_a_worker_reads_is_repaired(tmp_path, pattern):
+    """Only the owner repairs; a worker that kept its finding to itself would leave the copy bad until the next scrub."""
+    directories = [tmp_path / "d0", tmp_path / "d1"]
+    body = pattern(100_000)
+    with S3Server(directories, buckets=["load"], arguments=["--workers", "3"]) as server:
+        client = client_of_new_connections(server)
+        client.put_object(Bucket="load", Key="k", Body=body)
+        copies = [path for top in directories for path in top.glob("shards/*/*")]
+        # The first copy of a block is the one that is read first.
+        first = min(copies, key=lambda path: path.name)
+        intact = first.read_bytes()
+        owner = owner_of(answering_processes(client, "load"))
+        reader = owner
+        while reader == owner:
+            first.write_bytes(intact[:-1] + bytes([intact[-1] ^ 1]))
+            got = client.get_object(Bucket="load", Key="k")
+            assert got["Body"].read() == body
+            reader = got["ResponseMetadata"]["RequestId"][:8]
+            wait_for(lambda: first.exists() and first.read_bytes() == intact, "not repaired")
+
+
+def owner_of(processes):
+    """Return the process that was there first: the ids of the workers count up from its own."""
+    numbers = [int(name, 16) for name in processes]
+    first = min(numbers, key=lambda own: max((number - own) % 2**32 for number in numbers))
+    return f"{first:08X}"
+
+
 def shown_certificates(server, count):
     """Return the certificates that so many new connections were shown."""
     context = ssl.create_default_context()
