@@ -26,6 +26,7 @@ from objstore.model.errors import (
     PayloadHashMismatch,
     RequestTimeout,
 )
+from objstore.model.limits import KIB
 from objstore.s3.checksums import BodyExpectations
 from objstore.service.hashing import RunningDigests
 from objstore.service.ports import BodyDigests, Buffer
@@ -39,6 +40,12 @@ _ENDS: Final[Mapping[str, type[ObjstoreError]]] = {
     "stalled": RequestTimeout,
 }
 """What an early end of a body means, by the cause that the server gives; without one the client is gone."""
+
+
+_CRUMB_BYTES: Final = 4 * KIB
+"""Pieces below this size are copied together: kept as they come, each costs an object, and a client that sends chunks of
+one byte would fill the memory with two hundred times what it sends."""
+_CRUMBS_BYTES_MAX: Final = 64 * KIB
 
 
 class ChunkDecoder(Protocol):
@@ -86,6 +93,7 @@ class RequestBody:
             self._algorithms.append(expectations.algorithm)
         self._pieces: list[Buffer] = []
         self._pieces_bytes = 0
+        self._crumbs = bytearray()
         self._size = 0
         self._wire_bytes = 0
         self._is_ended = False
@@ -150,16 +158,13 @@ class RequestBody:
         if message["type"] == "http.disconnect":
             raise _ENDS.get(message.get("cause", ""), ClientDisconnected)
         data = message.get("body", b"")
+        if data:
+            self._wire_bytes += len(data)
+            for piece in (data,) if self._decoder is None else self._decoder.feed(data):
+                await self._take(piece)
         if not message.get("more_body", False):
             self._is_ended = True
-        if not data:
-            return
-        self._wire_bytes += len(data)
-        if self._decoder is None:
-            await self._take(data)
-            return
-        for piece in self._decoder.feed(data):
-            await self._take(piece)
+            await self._keep_crumbs()
 
     async def _take(self, piece: Buffer) -> None:
         self._size += len(piece)
@@ -169,9 +174,24 @@ class RequestBody:
         size_bytes_max = self._limits.size_bytes_max
         if self._size > size_bytes_max:
             raise EntityTooLarge(proposed_size=self._size, max_size_allowed=size_bytes_max)
+        if len(piece) >= _CRUMB_BYTES or not (self._crumbs or self._pieces):
+            await self._keep_crumbs()
+            await self._keep(piece)
+            return
+        self._crumbs += piece
+        if len(self._crumbs) >= _CRUMBS_BYTES_MAX:
+            await self._keep_crumbs()
+
+    async def _keep(self, piece: Buffer) -> None:
         self._pieces.append(piece)
         self._pieces_bytes += len(piece)
         await self._digests().add(piece)
+
+    async def _keep_crumbs(self) -> None:
+        """Keep the small pieces since the last large one, as one."""
+        if self._crumbs:
+            crumbs, self._crumbs = self._crumbs, bytearray()
+            await self._keep(crumbs)
 
     def _cut(self, size: int) -> Buffer:
         """Split the gathered pieces after `size` bytes."""

@@ -234,3 +234,23 @@ def test_memory_does_not_follow_pipelined_requests(patient):
                 peak = max(peak, memory_bytes(server))
         flood.result()
     assert peak - before < 48 * MIB, f"{(peak - before) / MIB:.0f} MiB"
+
+
+def test_memory_does_not_follow_the_number_of_chunks(patient):
+    """s3 rule 2.4.7: chunks of one byte are taken, but not kept one by one; each would cost an object of 150 bytes."""
+    client, bucket, server = patient
+    before = memory_bytes(server)
+    count = 600_000
+    stream = b"1\r\nx\r\n" * count + b"0\r\n\r\n"
+    length = ("content-length", str(len(stream)))
+    call = RawCall("PUT", f"/{bucket}/x", headers=(length,))
+    head = rendered(client.signed(call, payload="STREAMING-UNSIGNED-PAYLOAD-TRAILER"))
+    peak = before
+    with Wire(server) as wire:
+        wire.send(head)
+        for start in range(0, len(stream), MIB):
+            wire.send(stream[start : start + MIB])
+            peak = max(peak, memory_bytes(server))
+        assert wire.answer().status == 200
+    assert client.send(client.signed(RawCall("GET", f"/{bucket}/x"))).body == b"x" * count
+    assert peak - before < 32 * MIB, f"{(peak - before) / MIB:.0f} MiB"
