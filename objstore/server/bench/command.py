@@ -52,7 +52,8 @@ Examples:
 \b
 Reading the table: with one client p50 is what an operation costs; with many clients requests/s is what the server
 can do. MB/s counts object data only, in 1,000,000 bytes. Compare only runs on the same machine, disk and load. The
-bench itself takes about one core; where it is the limit, use --processes.
+bench takes processor time of its own, about 20 microseconds a small request; where one core of it is the limit, use
+--processes.
 
 Exit code: 0; 1 when operations failed; 2 when nothing could be measured.
 """

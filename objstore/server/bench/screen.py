@@ -92,5 +92,5 @@ def heading(plan: Plan, *, data: Path | None = None) -> str:
     return (
         f"objstore bench {__version__} on {facts['cpu']}, {facts['cores']} cores, Python {facts['python']}\n"
         f"Measuring {where}\n"
-        f"{count} measurements, at most {duration} and the preparation\n"
+        f"{count} measurement{'s' if count > 1 else ''}, at most {duration} and the preparation\n"
     )

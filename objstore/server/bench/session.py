@@ -141,7 +141,17 @@ async def _place(store: Store, plan: Plan) -> AsyncIterator[Place]:
         yield place
     finally:
         if not plan.keeps:
-            await store.remove_place(place)
+            await _tidy(store, place)
+
+
+async def _tidy(store: Store, place: Place) -> None:
+    try:
+        await store.remove_place(place)
+    except BenchRefused as refusal:
+        raise BenchRefused(
+            f"{refusal.cause}\nLeft behind: what lies below {place.prefix} in bucket {place.bucket}",
+            next_step=refusal.next_step,
+        ) from refusal
 
 
 class _Session:
