@@ -134,15 +134,17 @@ class Pipeline:
         """Answer one request."""
         exchange = _Exchange(self, scope, receive, send)
         started = self._clock.monotonic_s()
-        await exchange.run()
-        self._observer.request_done(
-            exchange.operation_name,
-            exchange.status,
-            seconds=self._clock.monotonic_s() - started,
-            bytes_in=exchange.bytes_in,
-            bytes_out=exchange.bytes_out,
-            request_id=exchange.request_id,
-        )
+        try:
+            await exchange.run()
+        finally:  # answers that were cut count, too
+            self._observer.request_done(
+                exchange.operation_name,
+                exchange.status,
+                seconds=self._clock.monotonic_s() - started,
+                bytes_in=exchange.bytes_in,
+                bytes_out=exchange.bytes_out,
+                request_id=exchange.request_id,
+            )
 
     def drain(self) -> None:
         """Refuse new requests from now on; the ones in flight finish."""
