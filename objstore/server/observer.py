@@ -11,6 +11,7 @@ __all__ = ["RequestLog"]
 
 _log = structlog.get_logger("objstore.request")
 _FAULT_STATUS = 500
+_NOT_IMPLEMENTED = 501
 
 
 class RequestLog:
@@ -20,7 +21,7 @@ class RequestLog:
         self._metrics = metrics
         self._is_verbose = is_verbose
 
-    def request_done(  # noqa: PLR0913 - the shape of the port
+    def request_done(
         self,
         operation: str,
         status: int,
@@ -44,14 +45,14 @@ class RequestLog:
                 bytes_in=bytes_in,
                 bytes_out=bytes_out,
             )
-        elif status >= _FAULT_STATUS:
-            _log.warning("request_failed", request_id=request_id, operation=operation, status=status)
+        elif status >= _FAULT_STATUS and status != _NOT_IMPLEMENTED:
+            _log.warning(
+                "request_failed", request_id=request_id, operation=operation, status=status
+            )
 
     def request_failed(self, operation: str, request_id: str, error: BaseException) -> None:
         """Take note of a fault, with its traceback; a client that went away is no fault."""
         cause = error.__cause__ or error
         if isinstance(cause, ClientDisconnected):
             return
-        _log.error(
-            "request_fault", request_id=request_id, operation=operation, exc_info=error
-        )
+        _log.error("request_fault", request_id=request_id, operation=operation, exc_info=error)

@@ -34,7 +34,7 @@ Method = Callable[[Any, Any], Coroutine[Any, Any, Any]]
 class Services:
     """All use cases of one node."""
 
-    def __init__(  # noqa: PLR0913 - the composition root names every part
+    def __init__(
         self,
         settings: Settings,
         *,
