@@ -9,9 +9,12 @@ import os
 import shutil
 import signal
 import socket
+import ssl
 import subprocess
 import time
 from collections.abc import Sequence
+from http import HTTPStatus
+from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
@@ -23,6 +26,9 @@ __all__ = ["EtcdProcess", "find_etcd", "free_port"]
 START_S: Final = 30.0
 STOP_S: Final = 20.0
 _POLL_S: Final = 0.02
+_HEALTH_S: Final = 2.0
+_ALONE: Final = ("--heartbeat-interval=20", "--election-timeout=200")
+"""A single member waits for an election with itself before it serves, with every start."""
 _CHECKOUT: Final = Path(__file__).resolve().parents[2]
 
 
@@ -69,7 +75,7 @@ class EtcdProcess:
 
     def __enter__(self) -> Self:
         self.start()
-        self.await_port()
+        self.await_ready()
         return self
 
     def __exit__(
@@ -82,7 +88,7 @@ class EtcdProcess:
             self.kill()
 
     def start(self) -> None:
-        """Start the process; see `await_port`."""
+        """Start the process; see `await_ready`."""
         check(self._process is None, "the server runs already")
         members = {name: f"http://127.0.0.1:{port}" for name, port in self._peers.items()}
         own = members[self._name]
@@ -95,6 +101,7 @@ class EtcdProcess:
             f"--listen-peer-urls={own}",
             f"--initial-advertise-peer-urls={own}",
             f"--initial-cluster={','.join(f'{name}={url}' for name, url in members.items())}",
+            *(_ALONE if len(members) == 1 else ()),
             *self._options,
         ]
         with (self._directory / "etcd.log").open("ab") as log:
@@ -102,16 +109,32 @@ class EtcdProcess:
                 [str(self._program), *arguments], stdin=subprocess.DEVNULL, stdout=log, stderr=log
             )
 
-    def await_port(self) -> None:
-        """Wait until the server takes connections; raise `InvariantError` with the end of its log if it does not."""
+    def await_ready(self) -> None:
+        """Wait until the server serves; raise `InvariantError` with the end of its log if it does not."""
         deadline_s = time.monotonic() + START_S
         while time.monotonic() < deadline_s and self._process and self._process.poll() is None:
-            with socket.socket() as probe:
-                if probe.connect_ex(("127.0.0.1", self.port)) == 0:
-                    return
+            if self._is_healthy():
+                return
             time.sleep(_POLL_S)
         log = (self._directory / "etcd.log").read_text("utf-8", "replace")
         check(False, f"etcd did not start: {log[-2000:]}")
+
+    def _is_healthy(self) -> bool:
+        if self.url.startswith("https:"):
+            context = ssl.create_default_context()
+            context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+            connection: HTTPConnection = HTTPSConnection(
+                "127.0.0.1", self.port, timeout=_HEALTH_S, context=context
+            )
+        else:
+            connection = HTTPConnection("127.0.0.1", self.port, timeout=_HEALTH_S)
+        try:
+            connection.request("GET", "/health")
+            return connection.getresponse().status == HTTPStatus.OK
+        except (OSError, HTTPException):
+            return False
+        finally:
+            connection.close()
 
     def stop(self) -> None:
         """End the process in its orderly way."""
