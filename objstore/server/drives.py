@@ -227,7 +227,6 @@ async def join_drives(
     cluster_id: str,
     clock: Clock,
     settings: DriveSettings,
-    system: System = SYSTEM,
 ) -> OpenDrives:
     """Use the drives that another process of this node has opened; what it could not open is offline here, too."""
     known = await _known_drives(control)
