@@ -10,7 +10,7 @@ bucket exists (it is the fence of DeleteBucket) and its versioning state.
 
 from __future__ import annotations
 
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 import msgspec
 
@@ -20,6 +20,7 @@ from objstore.model.names import BucketId, DataId, ObjectKey, OpId, UploadId, Ve
 from objstore.model.objects import (
     Conditions,
     Extent,
+    InlineBody,
     Misplaced,
     ObjectVersion,
     Part,
@@ -53,6 +54,7 @@ __all__ = [
     "SetTags",
     "SetVersioning",
     "Written",
+    "weight_of",
 ]
 
 
@@ -235,3 +237,18 @@ class Garbage(msgspec.Struct, frozen=True, array_like=True):
     sequence: int
     since: Instant
     extent: Extent
+
+
+COMMAND_BYTES: Final = 512
+"""What a command weighs in a queue without its inline bytes."""
+
+
+def weight_of(command: Command) -> int:
+    """Return what a command weighs in a queue, in bytes."""
+    if type(command) is PutVersion:
+        body = command.version.body
+    elif type(command) is PutPart:
+        body = command.part.body
+    else:
+        return COMMAND_BYTES
+    return COMMAND_BYTES + (len(body.data) if type(body) is InlineBody else 0)

@@ -36,15 +36,13 @@ from objstore.metadata.commands import (
     DeleteVersion,
     DropShard,
     ForgetGarbage,
-    PutPart,
-    PutVersion,
+    weight_of,
 )
 from objstore.metadata.stats import CatalogStats
 from objstore.metadata.transaction import Answer, Transactor
 from objstore.model.errors import DriveUnavailable, ObjstoreError, SlowDown, StorageFull
 from objstore.model.limits import MIB
 from objstore.model.names import PartitionId
-from objstore.model.objects import InlineBody
 
 __all__ = ["CatalogWriter"]
 
@@ -52,8 +50,6 @@ BATCH_COMMANDS_MAX: Final = 512
 BATCH_BYTES_MAX: Final = 8 * MIB
 QUEUE_COMMANDS_MAX: Final = 8_192
 QUEUE_BYTES_MAX: Final = 64 * MIB
-COMMAND_BYTES: Final = 512
-"""What a command weighs in the queue without its inline bytes."""
 CHECKPOINT_BYTES: Final = 16 * MIB
 CHECKPOINT_STEP_BYTES: Final = 4 * MIB
 """Growth after a checkpoint that readers held up, before the next attempt."""
@@ -109,7 +105,7 @@ class CatalogWriter:
         """Queue a command; the future has its result, or the error that refuses it, once that is durable."""
         if self._failure is not None or self._is_closing or self._loop is None:
             raise DriveUnavailable("the catalogue is out of service", drive=str(self._path.parent))
-        weight = _weight(command)
+        weight = weight_of(command)
         stats = self.stats
         if stats.queue_depth >= QUEUE_COMMANDS_MAX or self._queued_bytes + weight > QUEUE_BYTES_MAX:
             stats.slow_downs += 1
@@ -273,16 +269,6 @@ class CatalogWriter:
                     DriveUnavailable("the outcome is unknown", drive=str(self._path.parent))
                 )
         on_fatal(failure)
-
-
-def _weight(command: Command) -> int:
-    if type(command) is PutVersion:
-        body = command.version.body
-    elif type(command) is PutPart:
-        body = command.part.body
-    else:
-        return COMMAND_BYTES
-    return COMMAND_BYTES + (len(body.data) if type(body) is InlineBody else 0)
 
 
 def _ignore(_failure: Exception) -> None:

@@ -34,7 +34,7 @@ from objstore.model.instant import Instant
 from objstore.model.names import DataId, ObjectKey, OpId, PartitionId, UploadId, VersionId
 from objstore.model.objects import BucketRecord, Part, Upload, Usage, Versioning
 
-__all__ = ["CatalogStore", "SqlCatalog", "Store", "Writer"]
+__all__ = ["CatalogStore", "SqlCatalog", "Store", "Stores", "Writer"]
 
 _START: Final[Mapping[PartitionId, Any]] = MappingProxyType({})
 _FIRST_REPAIR: Final[RepairPosition] = (Instant(-1), DataId(b""), -1)
@@ -65,6 +65,35 @@ class Store(Protocol):
     def reader(self) -> CatalogReader:
         """The reader of this event loop."""
         ...
+
+
+class Stores(Protocol):
+    """Which file holds which partition, for whoever reads and writes it now."""
+
+    def at(self, partition: PartitionId) -> Store:
+        """Return the store of a partition; raise `Unavailable` where there is none at the moment."""
+        ...
+
+    def scans(self) -> Iterable[tuple[CatalogReader, PartitionId]]:
+        """Return the partitions that have state, each with who reads it."""
+        ...
+
+
+class _ByModulo:
+    """A fixed number of files, each with its share of the partitions."""
+
+    def __init__(self, stores: Sequence[Store]) -> None:
+        self._stores = tuple(stores)
+
+    def at(self, partition: PartitionId) -> Store:
+        """See `Stores`."""
+        return self._stores[partition % len(self._stores)]
+
+    def scans(self) -> Iterable[tuple[CatalogReader, PartitionId]]:
+        """See `Stores`."""
+        for store in self._stores:
+            for partition in store.reader.partitions():
+                yield store.reader, partition
 
 
 class CatalogStore:
@@ -115,15 +144,15 @@ class _ShardsCursor:
 
 
 class SqlCatalog:
-    """The catalogue over the files that this process reaches; partition -> file by modulo."""
+    """The catalogue over the files that this process reaches."""
 
-    def __init__(self, stores: Sequence[Store]) -> None:
-        self._stores = tuple(stores)
+    def __init__(self, stores: Sequence[Store] | Stores) -> None:
+        self._stores = _ByModulo(stores) if isinstance(stores, Sequence) else stores
 
     async def submit(self, bucket: BucketRecord, key: ObjectKey, command: Command) -> CommandResult:
         """See `Catalog`."""
         partition = partition_of(bucket.bucket_id, bucket.spread, key)
-        store = self._stores[partition % len(self._stores)]
+        store = self._stores.at(partition)
         try:
             return await store.writer.submit(partition, command)
         except NoSuchBucket as error:
@@ -136,7 +165,7 @@ class SqlCatalog:
         for partition in partitions_of(bucket.bucket_id, bucket.spread):
             shard_op = OpId(xxhash.xxh3_128_digest(op_id + partition.to_bytes(2, "big")))
             command = make(op_id=shard_op, bucket_id=bucket.bucket_id, **fields)
-            store = self._stores[partition % len(self._stores)]
+            store = self._stores.at(partition)
             pending.append(store.writer.submit(partition, command))
         errors = [
             outcome
@@ -148,14 +177,14 @@ class SqlCatalog:
 
     async def submit_to(self, partition: PartitionId, command: Command) -> CommandResult:
         """Propose a command of the background work (`ForgetGarbage`, `RaiseFence`) to one partition."""
-        return await self._stores[partition % len(self._stores)].writer.submit(partition, command)
+        return await self._stores.at(partition).writer.submit(partition, command)
 
     async def find(
         self, bucket: BucketRecord, key: ObjectKey, version_id: VersionId | None = None
     ) -> VersionState:
         """See `Catalog`."""
         partition = partition_of(bucket.bucket_id, bucket.spread, key)
-        reader = self._stores[partition % len(self._stores)].reader
+        reader = self._stores.at(partition).reader
         try:
             return VersionState(*reader.find(bucket.bucket_id, partition, key, version_id))
         except NoSuchBucket as error:
@@ -204,7 +233,7 @@ class SqlCatalog:
         if version_id is None or not key:
             return start_after(key, prefix=prefix, delimiter=delimiter)
         partition = partition_of(bucket.bucket_id, bucket.spread, ObjectKey(key))
-        reader = self._stores[partition % len(self._stores)].reader
+        reader = self._stores.at(partition).reader
         shard = self._shard(bucket, partition)
         sequence = reader.sequence_of(shard, key, version_id)
         if sequence is None:
@@ -279,15 +308,12 @@ class SqlCatalog:
     ) -> Sequence[tuple[PartitionId, Garbage]]:
         """See `Catalog`."""
         found: list[tuple[PartitionId, Garbage]] = []
-        for store in self._stores:
-            for partition in store.reader.partitions():
-                entries = store.reader.garbage(
-                    partition,
-                    before=Instant(before_ms),
-                    after=after.get(partition, -1),
-                    limit=limit,
-                )
-                found += [(partition, entry) for entry in entries]
+        for reader, partition in self._stores.scans():
+            position = after.get(partition, -1)
+            entries = reader.garbage(
+                partition, before=Instant(before_ms), after=position, limit=limit
+            )
+            found += [(partition, entry) for entry in entries]
         found.sort(key=lambda item: (item[1].since, item[0], item[1].sequence))
         return found[:limit]
 
@@ -296,17 +322,16 @@ class SqlCatalog:
     ) -> Sequence[tuple[PartitionId, RepairItem]]:
         """Return (partition, entry) of the repair queue, oldest first."""
         found: list[tuple[PartitionId, RepairItem]] = []
-        for store in self._stores:
-            for partition in store.reader.partitions():
-                position = after.get(partition, _FIRST_REPAIR)
-                entries = store.reader.repairs(partition, after=position, limit=limit)
-                found += [(partition, entry) for entry in entries]
+        for reader, partition in self._stores.scans():
+            position = after.get(partition, _FIRST_REPAIR)
+            entries = reader.repairs(partition, after=position, limit=limit)
+            found += [(partition, entry) for entry in entries]
         found.sort(key=lambda item: (item[1].since, item[0], item[1].extent.data_id))
         return found[:limit]
 
     def _view(self, bucket: BucketRecord, partition: PartitionId) -> ShardView:
         try:
-            reader = self._stores[partition % len(self._stores)].reader
+            reader = self._stores.at(partition).reader
             return reader.shard(bucket.bucket_id, partition)
         except NoSuchBucket as error:
             raise _no_bucket(bucket) from error
@@ -316,12 +341,12 @@ class SqlCatalog:
 
     def _place(self, bucket: BucketRecord, key: ObjectKey) -> tuple[CatalogReader, int]:
         partition = partition_of(bucket.bucket_id, bucket.spread, key)
-        reader = self._stores[partition % len(self._stores)].reader
+        reader = self._stores.at(partition).reader
         return reader, self._shard(bucket, partition)
 
     def _cursor(self, bucket: BucketRecord, scan: _Scan) -> _ShardsCursor:
         shards = [
-            (self._stores[partition % len(self._stores)].reader, self._shard(bucket, partition))
+            (self._stores.at(partition).reader, self._shard(bucket, partition))
             for partition in partitions_of(bucket.bucket_id, bucket.spread)
         ]
         return _ShardsCursor(scan, shards)

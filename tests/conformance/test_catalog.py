@@ -37,6 +37,7 @@ from objstore.model.limits import PART_BYTES_MIN
 from objstore.model.objects import ExtentBody, InlineBody, Usage, Versioning
 from objstore.testing.catalog_kit import CommandKit, bucket_record, md5_of
 from objstore.testing.framed_pair import beside
+from objstore.testing.replica_group import open_group
 
 KEY = b"k"
 
@@ -60,7 +61,14 @@ async def open_remote(directory):
         store.close()
 
 
-OPENERS = {"sql": open_sql, "remote": open_remote}
+@asynccontextmanager
+async def open_replicated(directory):
+    """Three replicas of every partition, on three directories."""
+    async with open_group(directory) as group:
+        yield group.catalog
+
+
+OPENERS = {"sql": open_sql, "remote": open_remote, "replicated": open_replicated}
 
 
 class Bucket:

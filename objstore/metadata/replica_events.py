@@ -1,0 +1,147 @@
+"""What the replicas of one file are told, and what they tell the keeper. Values that pass between threads."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from objstore.consensus import Epoch, Membership, Message, ReplicaId, Snapshot
+from objstore.metadata.commands import Command
+from objstore.metadata.snapshot import Slice
+from objstore.model.names import PartitionId
+
+__all__ = [
+    "Align",
+    "Aligned",
+    "Damaged",
+    "Deliver",
+    "Event",
+    "Found",
+    "Lead",
+    "NotLed",
+    "Proposal",
+    "Report",
+    "Serving",
+    "SnapshotRead",
+    "Stage",
+    "SteppedDown",
+    "Told",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """A command; `ticket` is handed back with its answer."""
+
+    partition: PartitionId
+    command: Command
+    ticket: object
+    weight_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Deliver:
+    """Messages of peers, each with its partition."""
+
+    messages: Sequence[tuple[PartitionId, Message]]
+
+
+@dataclass(frozen=True, slots=True)
+class Lead:
+    """The control store named this replica leader of an epoch."""
+
+    partition: PartitionId
+    epoch: Epoch
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """The control store named somebody else."""
+
+    partition: PartitionId
+    epoch: Epoch
+    leader: ReplicaId
+
+
+@dataclass(frozen=True, slots=True)
+class Align:
+    """These replicas are wanted: take the next step towards them, if this replica leads."""
+
+    partition: PartitionId
+    wanted: tuple[ReplicaId, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """These partitions are created, with these founding members; call back when that is durable."""
+
+    memberships: Mapping[PartitionId, Membership]
+    done: Callable[[], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """A slice of a snapshot for this file (None: forget what is staged); call back when it is in the file."""
+
+    partition: PartitionId
+    piece: Slice | None
+    done: Callable[[], None]
+
+
+@dataclass(frozen=True, slots=True)
+class SnapshotRead:
+    """The copy for a follower is complete and verified, or it failed (no snapshot)."""
+
+    partition: PartitionId
+    target: ReplicaId
+    snapshot: Snapshot | None
+
+
+Event: TypeAlias = Proposal | Deliver | Lead | Told | Align | Found | Stage | SnapshotRead
+
+
+@dataclass(frozen=True, slots=True)
+class Serving:
+    """The replica leads the epoch and has applied all that was acknowledged before it."""
+
+    partition: PartitionId
+    epoch: Epoch
+    membership: Membership
+
+
+@dataclass(frozen=True, slots=True)
+class SteppedDown:
+    """The replica leads no longer."""
+
+    partition: PartitionId
+    epoch: Epoch
+
+
+@dataclass(frozen=True, slots=True)
+class NotLed:
+    """The replica cannot lead the epoch that it was named for; it has promised `promised`."""
+
+    partition: PartitionId
+    epoch: Epoch
+    promised: Epoch
+
+
+@dataclass(frozen=True, slots=True)
+class Aligned:
+    """How far a partition is from what is wanted: its members, and the learners that still copy."""
+
+    partition: PartitionId
+    membership: Membership
+    is_done: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Damaged:
+    """A replica met a damaged row of its own, or another history: it takes part no longer."""
+
+    partition: PartitionId
+    cause: str
+
+
+Report: TypeAlias = Serving | SteppedDown | NotLed | Aligned | Damaged

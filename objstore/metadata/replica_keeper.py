@@ -1,0 +1,346 @@
+"""Keeps a replicated catalogue serving: names leaders, suspects stores, brings members in line with the ring.
+
+One process holds all stores and is the only one that names leaders, and everything here runs on its event loop.
+
+Why a read needs no round of confirmation here: a partition stops serving, in this table, before anybody else is named;
+the new leader serves only after it has applied its own opening entry, and so all that any leader before it can have
+acknowledged; and what this process reads or acknowledges goes through this table. A look-up is one step of the event
+loop between the question who leads and the answer from that leader's file.
+
+Suspicion: an operation of the drive that takes longer than a second, an error, a full drive. It decides only who may
+try to lead; safety is the log's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from time import monotonic
+from typing import Final
+
+import structlog
+
+from objstore.cluster.control_store import ControlStore
+from objstore.consensus import Epoch, Membership, ReplicaId
+from objstore.metadata.leader_names import LeaderNames
+from objstore.metadata.reader import CatalogReader
+from objstore.metadata.replica_events import (
+    Align,
+    Aligned,
+    Damaged,
+    Lead,
+    NotLed,
+    Report,
+    Serving,
+    SteppedDown,
+    Told,
+)
+from objstore.metadata.replica_plan import choose_leader, spread_leaders
+from objstore.metadata.replica_store import ReplicaStore
+from objstore.model.errors import DriveUnavailable, ObjstoreError
+from objstore.model.names import PartitionId
+
+__all__ = ["ReplicaKeeper"]
+
+TICK_S: Final = 0.1
+STALLED_S: Final = 1.0
+"""An operation of a drive that takes longer makes its store suspect."""
+SUSPECT_S: Final = 10.0
+"""How long a store that stalled leads nothing after it answers again."""
+TAKEOVER_S: Final = 1.5
+"""How long a named leader may take before another one is named."""
+ALIGNED_AT_ONCE: Final = 16
+
+_log = structlog.get_logger("objstore.replicas")
+
+
+class ReplicaKeeper:
+    """Who serves which partition. Use from one event loop."""
+
+    def __init__(
+        self, control: ControlStore, wanted: Mapping[PartitionId, Sequence[ReplicaId]]
+    ) -> None:
+        self._names = LeaderNames(control)
+        self._wanted = {partition: tuple(replicas) for partition, replicas in wanted.items()}
+        self._stores: dict[ReplicaId, ReplicaStore] = {}
+        self._voters: dict[PartitionId, Membership] = {}
+        self._serving: dict[PartitionId, ReplicaStore] = {}
+        self._named_at: dict[PartitionId, float] = {}
+        self._spent: dict[PartitionId, Epoch] = {}
+        self._suspect_until: dict[ReplicaId, float] = {}
+        self._damaged: set[tuple[ReplicaId, PartitionId]] = set()
+        self._changed = asyncio.Event()
+        self._wake = asyncio.Event()
+        self._naming = asyncio.Lock()
+
+    # --- stores
+
+    def add(self, store: ReplicaStore) -> None:
+        """Take a started store into the group."""
+        self._stores[store.replica] = store
+        for partition, membership in store.founded.items():
+            known = self._voters.get(partition)
+            if membership.voters and (known is None or len(known.members) == 0):
+                self._voters[partition] = membership
+        self._wake.set()
+
+    def remove(self, replica: ReplicaId) -> ReplicaStore | None:
+        """Take a store out: nothing is asked of it any more."""
+        store = self._stores.pop(replica, None)
+        if store is not None:
+            self._stop_serving(p for p, at in list(self._serving.items()) if at is store)
+        self._wake.set()
+        return store
+
+    def want(self, wanted: Mapping[PartitionId, Sequence[ReplicaId]]) -> None:
+        """Change which replicas are to hold the partitions."""
+        self._wanted = {partition: tuple(replicas) for partition, replicas in wanted.items()}
+        self._wake.set()
+
+    def suspect(self, store: ReplicaStore, cause: Exception) -> None:
+        """Take a store out of service whose file failed under a reader."""
+        if store.failure is None:
+            store.abandon(cause)
+            self.on_failure(store, cause)
+
+    @property
+    def stores(self) -> Sequence[ReplicaStore]:
+        """The stores of the group."""
+        return tuple(self._stores.values())
+
+    # --- who serves
+
+    def at(self, partition: PartitionId) -> ReplicaStore:
+        """See `Stores`."""
+        store = self._serving.get(partition)
+        if store is None:
+            raise DriveUnavailable("no replica leads at the moment", partition=partition)
+        return store
+
+    def is_serving(self, partition: PartitionId) -> bool:
+        """Tell whether `at` would answer."""
+        return partition in self._serving
+
+    def scans(self) -> Iterable[tuple[CatalogReader, PartitionId]]:
+        """See `Stores`: partitions that are served at the moment."""
+        for partition, store in sorted(self._serving.items(), key=_partition):
+            yield store.reader, partition
+
+    async def wait_for_change(self, timeout_s: float) -> None:
+        """Return when a partition begins to be served, or after a while."""
+        changed = self._changed
+        self._wake.set()
+        try:
+            async with asyncio.timeout(max(0.0, timeout_s)):
+                await changed.wait()
+        except TimeoutError:
+            return
+
+    def unaligned(self) -> list[PartitionId]:
+        """Return the partitions whose replicas are not those that are wanted."""
+        return [
+            partition
+            for partition, wanted in sorted(self._wanted.items())
+            if not _is_aligned(self._voters.get(partition), wanted)
+        ]
+
+    def states(self) -> dict[str, int]:
+        """Return how many replicas are in which state (for metrics)."""
+        counts = {"leader": len(self._serving), "follower": 0, "learner": 0, "offline": 0}
+        for membership in self._voters.values():
+            counts["learner"] += len(membership.learners)
+            for voter in membership.voters:
+                store = self._stores.get(voter)
+                is_up = store is not None and store.is_usable
+                counts["follower" if is_up else "offline"] += 1
+        counts["follower"] = max(0, counts["follower"] - counts["leader"])
+        return counts
+
+    # --- reports of the stores
+
+    def on_report(self, store: ReplicaStore, reports: Sequence[Report]) -> None:
+        """Take what a store tells; called on the event loop."""
+        for report in reports:
+            self._reports[type(report)](self, store, report)
+
+    def on_failure(self, store: ReplicaStore, failure: Exception) -> None:
+        """A store is out of service."""
+        _log.error("replica_store_failed", drive=store.replica, cause=str(failure))
+        self._stop_serving(p for p, at in list(self._serving.items()) if at is store)
+        self._wake.set()
+
+    def _on_serving(self, store: ReplicaStore, report: Serving) -> None:
+        self._voters[report.partition] = report.membership
+        name = self._names[report.partition]
+        if (name.epoch, name.leader) != (report.epoch, store.replica) or not store.is_usable:
+            return
+        self._serving[report.partition] = store
+        changed, self._changed = self._changed, asyncio.Event()
+        changed.set()
+
+    def _on_stepped_down(self, store: ReplicaStore, report: SteppedDown) -> None:
+        name = self._names[report.partition]
+        if name.leader == store.replica and report.epoch >= name.epoch:
+            self._stop_serving([report.partition])
+            self._spend(report.partition, report.epoch)
+
+    def _on_not_led(self, store: ReplicaStore, report: NotLed) -> None:
+        name = self._names[report.partition]
+        if (name.epoch, name.leader) == (report.epoch, store.replica):
+            self._stop_serving([report.partition])
+            self._spend(report.partition, report.promised)
+
+    def _on_aligned(self, _store: ReplicaStore, report: Aligned) -> None:
+        self._voters[report.partition] = report.membership
+
+    def _on_damaged(self, store: ReplicaStore, report: Damaged) -> None:
+        _log.error(
+            "replica_damaged", drive=store.replica, partition=report.partition, cause=report.cause
+        )
+        self._damaged.add((store.replica, report.partition))
+        if self._serving.get(report.partition) is store:
+            self._stop_serving([report.partition])
+        self._named_at.pop(report.partition, None)
+        self._wake.set()
+
+    def _spend(self, partition: PartitionId, epoch: Epoch) -> None:
+        self._spent[partition] = max(epoch, self._spent.get(partition, Epoch(0)))
+        self._named_at.pop(partition, None)
+        self._wake.set()
+
+    def _stop_serving(self, partitions: Iterable[PartitionId]) -> None:
+        for partition in partitions:
+            self._serving.pop(partition, None)
+            self._named_at.pop(partition, None)
+
+    _reports: Final[Mapping[type[object], Callable[..., None]]] = {
+        Serving: _on_serving,
+        SteppedDown: _on_stepped_down,
+        NotLed: _on_not_led,
+        Aligned: _on_aligned,
+        Damaged: _on_damaged,
+    }
+
+    # --- naming
+
+    async def open(self) -> None:
+        """Name leaders for all partitions, as after every start."""
+        await self._names.load()
+        usable = [store.replica for store in self.stores if store.is_usable]
+        voters = {partition: member.voters for partition, member in self._voters.items()}
+        await self._name(spread_leaders(voters, self._wanted, usable))
+
+    async def run(self) -> None:
+        """Watch and mend, until cancelled."""
+        while True:
+            self._wake.clear()
+            try:
+                await self._mend()
+            except ObjstoreError as error:
+                _log.warning("naming_failed", cause=str(error))
+                await asyncio.sleep(TICK_S)
+            try:
+                async with asyncio.timeout(TICK_S):
+                    await self._wake.wait()
+            except TimeoutError:
+                continue
+
+    async def _mend(self) -> None:
+        self._suspect_stalled()
+        leaders = self._missing_leaders()
+        if leaders:
+            await self._name(leaders)
+        await self._align()
+
+    def _suspect_stalled(self) -> None:
+        now = monotonic()
+        for store in self.stores:
+            since = store.busy_since
+            if since is not None and now - since > STALLED_S:
+                if now >= self._suspect_until.get(store.replica, 0.0):
+                    _log.warning("replica_store_stalled", drive=store.replica)
+                self._suspect_until[store.replica] = now + SUSPECT_S
+
+    def _usable(self) -> set[ReplicaId]:
+        now = monotonic()
+        return {
+            store.replica
+            for store in self.stores
+            if store.is_usable and now >= self._suspect_until.get(store.replica, 0.0)
+        }
+
+    def _missing_leaders(self) -> dict[PartitionId, ReplicaId]:
+        """Choose leaders for the partitions whose leader is not usable, or did not begin to serve in time."""
+        usable, now = self._usable(), monotonic()
+        load: dict[ReplicaId, int] = {}
+        missing = []
+        for partition, membership in sorted(self._voters.items()):
+            leader = self._names[partition].leader
+            is_late = (
+                partition not in self._serving
+                and now - self._named_at.get(partition, 0.0) > TAKEOVER_S
+            )
+            if leader in usable and not is_late:
+                load[leader] = load.get(leader, 0) + 1
+            elif membership.voters:
+                missing.append(partition)
+        chosen = {}
+        for partition in missing:
+            found = choose_leader(
+                self._voters[partition].voters,
+                load,
+                usable={r for r in usable if (r, partition) not in self._damaged},
+                wanted=self._wanted.get(partition, ()),
+                not_this=self._names[partition].leader,
+            )
+            if found is not None:
+                chosen[partition] = found
+                load[found] = load.get(found, 0) + 1
+        return chosen
+
+    async def _name(self, leaders: Mapping[PartitionId, ReplicaId]) -> None:
+        """Stop serving, hand out epochs, then tell: the order that reads rely on."""
+        async with self._naming:
+            self._stop_serving(leaders)
+            fresh = await self._names.name(leaders, above=self._spent)
+            now = monotonic()
+            for partition, name in fresh.items():
+                self._named_at[partition] = now
+                for replica, store in self._stores.items():
+                    if replica == name.leader:
+                        store.post(Lead(partition, name.epoch))
+                    elif store.is_usable:
+                        store.post(Told(partition, name.epoch, name.leader))
+
+    # --- members
+
+    async def _align(self) -> None:
+        """Take steps towards the wanted members; a leader that is not wanted gives way when the others are there."""
+        usable = self._usable()
+        under_way = 0
+        moves: dict[PartitionId, ReplicaId] = {}
+        for partition in self.unaligned():
+            wanted, leader = self._wanted[partition], self._names[partition].leader
+            if partition not in self._serving or not usable.issuperset(wanted):
+                continue
+            voters = self._voters[partition].voters
+            better = [replica for replica in wanted if replica in voters]
+            if leader not in wanted and len(better) == len(wanted):
+                moves[partition] = better[partition % len(better)]
+            else:
+                self._stores[leader].post(Align(partition, wanted))
+            under_way += 1
+            if under_way == ALIGNED_AT_ONCE:
+                break
+        if moves:
+            await self._name(moves)
+
+
+def _is_aligned(membership: Membership | None, wanted: Sequence[ReplicaId]) -> bool:
+    return (
+        membership is not None and set(membership.voters) == set(wanted) and not membership.learners
+    )
+
+
+def _partition(item: tuple[PartitionId, object]) -> PartitionId:
+    return item[0]

@@ -1,0 +1,212 @@
+"""`Catalog` over replicas: every call goes to the leader of its partition, and waits instead of failing.
+
+A call that meets a partition without a leader, or a leader that fails under it, is made again, with the same op-id,
+until it is answered or its deadline is over: a client sees latency. Only then it is told `Unavailable`: unknown.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from time import monotonic
+from types import MappingProxyType
+from typing import Any, Final, TypeVar
+
+import apsw
+
+from objstore.metadata.catalog import (
+    ListPage,
+    UploadsPage,
+    VersionsPage,
+    VersionState,
+)
+from objstore.metadata.commands import Command, CommandResult, Garbage
+from objstore.metadata.partitioning import partition_of, partitions_of
+from objstore.metadata.records import RepairItem, RepairPosition
+from objstore.metadata.replica_keeper import ReplicaKeeper
+from objstore.metadata.sql_catalog import SqlCatalog
+from objstore.model.errors import DriveUnavailable, NotLeader, Unavailable
+from objstore.model.names import ObjectKey, PartitionId, UploadId, VersionId
+from objstore.model.objects import BucketRecord, Part, Upload, Usage, Versioning
+
+__all__ = ["ReplicatedCatalog"]
+
+T = TypeVar("T")
+
+_START: Final[Mapping[PartitionId, Any]] = MappingProxyType({})
+
+PATIENCE_S: Final = 15.0
+RETRY_S: Final = 0.02
+"""Shortest time between two tries of one call."""
+
+
+class ReplicatedCatalog:
+    """Satisfies `Catalog`."""
+
+    def __init__(self, keeper: ReplicaKeeper, *, patience_s: float = PATIENCE_S) -> None:
+        self._keeper = keeper
+        self._inner = SqlCatalog(keeper)
+        self._patience_s = patience_s
+
+    async def submit(self, bucket: BucketRecord, key: ObjectKey, command: Command) -> CommandResult:
+        """See `Catalog`."""
+        return await self._of_key(bucket, key, lambda: self._inner.submit(bucket, key, command))
+
+    async def submit_all(self, bucket: BucketRecord, make: type[Command], **fields: Any) -> None:
+        """See `Catalog`."""
+        return await self._of_bucket(bucket, lambda: self._inner.submit_all(bucket, make, **fields))
+
+    async def submit_to(self, partition: PartitionId, command: Command) -> CommandResult:
+        """See `Catalog`."""
+        return await self._patiently(
+            (partition,), lambda: self._inner.submit_to(partition, command)
+        )
+
+    async def find(
+        self, bucket: BucketRecord, key: ObjectKey, version_id: VersionId | None = None
+    ) -> VersionState:
+        """See `Catalog`."""
+        return await self._of_key(bucket, key, lambda: self._inner.find(bucket, key, version_id))
+
+    async def list_current(
+        self, bucket: BucketRecord, *, prefix: bytes, delimiter: bytes, after: bytes, limit: int
+    ) -> ListPage:
+        """See `Catalog`."""
+        return await self._of_bucket(
+            bucket,
+            lambda: self._inner.list_current(
+                bucket, prefix=prefix, delimiter=delimiter, after=after, limit=limit
+            ),
+        )
+
+    async def list_versions(
+        self,
+        bucket: BucketRecord,
+        *,
+        prefix: bytes,
+        delimiter: bytes,
+        after: tuple[bytes, VersionId | None],
+        limit: int,
+    ) -> VersionsPage:
+        """See `Catalog`."""
+        return await self._of_bucket(
+            bucket,
+            lambda: self._inner.list_versions(
+                bucket, prefix=prefix, delimiter=delimiter, after=after, limit=limit
+            ),
+        )
+
+    async def list_uploads(
+        self,
+        bucket: BucketRecord,
+        *,
+        prefix: bytes,
+        delimiter: bytes,
+        after: tuple[bytes, UploadId | None],
+        limit: int,
+    ) -> UploadsPage:
+        """See `Catalog`."""
+        return await self._of_bucket(
+            bucket,
+            lambda: self._inner.list_uploads(
+                bucket, prefix=prefix, delimiter=delimiter, after=after, limit=limit
+            ),
+        )
+
+    async def find_upload(
+        self, bucket: BucketRecord, key: ObjectKey, upload_id: UploadId
+    ) -> Upload:
+        """See `Catalog`."""
+        return await self._of_key(
+            bucket, key, lambda: self._inner.find_upload(bucket, key, upload_id)
+        )
+
+    async def list_parts(
+        self, bucket: BucketRecord, key: ObjectKey, upload_id: UploadId, *, after: int, limit: int
+    ) -> Sequence[Part]:
+        """See `Catalog`."""
+        return await self._of_key(
+            bucket,
+            key,
+            lambda: self._inner.list_parts(bucket, key, upload_id, after=after, limit=limit),
+        )
+
+    async def find_parts(
+        self, bucket: BucketRecord, key: ObjectKey, upload_id: UploadId, numbers: Sequence[int]
+    ) -> Sequence[Part]:
+        """See `Catalog`."""
+        return await self._of_key(
+            bucket, key, lambda: self._inner.find_parts(bucket, key, upload_id, numbers)
+        )
+
+    async def versioning(self, bucket: BucketRecord) -> Versioning:
+        """See `Catalog`."""
+        return await self._of_bucket(bucket, lambda: self._inner.versioning(bucket))
+
+    async def usage(self, bucket: BucketRecord) -> Usage:
+        """See `Catalog`."""
+        return await self._of_bucket(bucket, lambda: self._inner.usage(bucket))
+
+    async def garbage(
+        self, *, before_ms: int, limit: int, after: Mapping[PartitionId, int] = _START
+    ) -> Sequence[tuple[PartitionId, Garbage]]:
+        """See `Catalog`; of the partitions that are served at the moment."""
+        return await self._patiently(
+            (), lambda: self._inner.garbage(before_ms=before_ms, limit=limit, after=after)
+        )
+
+    async def repairs(
+        self, *, limit: int, after: Mapping[PartitionId, RepairPosition] = _START
+    ) -> Sequence[tuple[PartitionId, RepairItem]]:
+        """See `Catalog`; of the partitions that are served at the moment."""
+        return await self._patiently((), lambda: self._inner.repairs(limit=limit, after=after))
+
+    async def _of_key(
+        self, bucket: BucketRecord, key: ObjectKey, call: Callable[[], Awaitable[T]]
+    ) -> T:
+        return await self._patiently((partition_of(bucket.bucket_id, bucket.spread, key),), call)
+
+    async def _of_bucket(self, bucket: BucketRecord, call: Callable[[], Awaitable[T]]) -> T:
+        return await self._patiently(partitions_of(bucket.bucket_id, bucket.spread), call)
+
+    async def _patiently(
+        self, partitions: Sequence[PartitionId], call: Callable[[], Awaitable[T]]
+    ) -> T:
+        """Make a call when all its partitions are served, again and again until it is answered."""
+        until = monotonic() + self._patience_s
+        failure: Exception | None = None
+        while True:
+            try:
+                # Between this look and the first step of the call nothing else runs.
+                if all(map(self._keeper.is_serving, partitions)):
+                    return await call()
+            except (DriveUnavailable, NotLeader) as error:
+                failure = error
+            except apsw.Error as error:
+                failure = error
+                self._suspect(partitions, error)
+            left_s = until - monotonic()
+            if left_s <= 0:
+                raise _given_up(failure)
+            if all(map(self._keeper.is_serving, partitions)):
+                await asyncio.sleep(RETRY_S)
+            else:
+                await self._keeper.wait_for_change(min(left_s, 1.0))
+
+    def _suspect(self, partitions: Sequence[PartitionId], error: apsw.Error) -> None:
+        """A file failed under a reader: its store leads no longer."""
+        if isinstance(error, apsw.ConnectionClosedError | apsw.BusyError):
+            return
+        for store in {self._keeper.at(p) for p in partitions if self._keeper.is_serving(p)}:
+            try:
+                store.reader.partitions()
+            except apsw.Error:
+                self._keeper.suspect(store, error)
+
+
+def _given_up(failure: Exception | None) -> Exception:
+    if isinstance(failure, Unavailable):
+        return failure
+    unavailable = DriveUnavailable("too few replicas of the catalogue can be reached")
+    unavailable.__cause__ = failure
+    return unavailable

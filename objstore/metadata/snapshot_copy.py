@@ -1,0 +1,116 @@
+"""Copying the state of partitions from one file of this process into others, beside everything else.
+
+The read transaction begins on the leader's writer thread, between two of its own, so that it sees exactly the index that
+the log names; reading, sending and comparing then run on a thread of their own. A few copies run at a time; the others
+wait, and begin with the state of that moment. A copy whose digest differs at the target is thrown away.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Final
+
+import apsw
+
+from objstore.consensus import ReplicaId, Snapshot
+from objstore.metadata.catalog_file import open_catalog_reader
+from objstore.metadata.replica_events import Event, SnapshotRead, Stage
+from objstore.metadata.replica_transport import LocalTransport, Receiver
+from objstore.metadata.snapshot import Slice, SliceDigest, digest_of, read_slices, staged
+from objstore.model.errors import DriveUnavailable, InvariantError, ObjstoreError
+from objstore.model.names import PartitionId
+
+__all__ = ["SnapshotCopies"]
+
+COPIES_MAX: Final = 2
+STAGE_S: Final = 30.0
+"""How long a target may take for one slice."""
+
+_Post = Callable[[Event], None]
+
+
+class SnapshotCopies:
+    """The copies that one store makes. `start` and `start_next` are called on its writer thread."""
+
+    def __init__(self, path: Path, replica: ReplicaId, transport: LocalTransport) -> None:
+        self._path = path
+        self._replica = replica
+        self._transport = transport
+        self._threads = ThreadPoolExecutor(COPIES_MAX, thread_name_prefix="snapshot")
+        self._waiting: deque[tuple[PartitionId, ReplicaId]] = deque()
+        self._running = 0
+        self.copied_rows = 0
+        """Rows sent so far (for metrics)."""
+
+    def close(self) -> None:
+        """Begin no more copies."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+    def start(
+        self, partition: PartitionId, target: ReplicaId, point: Snapshot, post: _Post
+    ) -> None:
+        """Copy the state as it is now, or put the copy into the queue."""
+        if self._running >= COPIES_MAX:
+            if (partition, target) not in self._waiting:
+                self._waiting.append((partition, target))
+            return
+        connection = open_catalog_reader(self._path)
+        connection.execute("BEGIN")
+        # The first read fixes what the transaction sees.
+        connection.execute("SELECT 1 FROM partitions WHERE partition=?", (partition,)).fetchall()
+        self._running += 1
+        self._threads.submit(self._copy, connection, partition, target, point, post)
+
+    def start_next(self, point_of: Callable[[PartitionId], Snapshot | None], post: _Post) -> None:
+        """A copy has ended: begin one that waits."""
+        self._running -= 1
+        while self._waiting and self._running < COPIES_MAX:
+            partition, target = self._waiting.popleft()
+            point = point_of(partition)
+            if point is not None:
+                self.start(partition, target, point, post)
+
+    def _copy(
+        self,
+        connection: apsw.Connection,
+        partition: PartitionId,
+        target: ReplicaId,
+        point: Snapshot,
+        post: _Post,
+    ) -> None:
+        done: Snapshot | None = point
+        try:
+            self._send(connection, partition, target)
+        except (ObjstoreError, apsw.Error):
+            done = None
+        finally:
+            connection.close()
+        post(SnapshotRead(partition, target, done))
+
+    def _send(self, connection: apsw.Connection, partition: PartitionId, target: ReplicaId) -> None:
+        store = self._transport.store(target)
+        if store is None:
+            raise DriveUnavailable("the target of a snapshot is out of service", drive=target)
+        digest = SliceDigest()
+        self._stage(store, partition, None)
+        for piece in read_slices(connection, partition):
+            digest.add(piece)
+            self._stage(store, partition, piece)
+            self.copied_rows += len(piece.rows)
+        copy = open_catalog_reader(store.path)
+        try:
+            if digest_of(copy, staged(partition)) != digest.value():
+                raise InvariantError("a snapshot arrived changed", partition=partition)
+        finally:
+            copy.close()
+
+    def _stage(self, store: Receiver, partition: PartitionId, piece: Slice | None) -> None:
+        """Have a slice written, and wait: one slice is under way, so that memory stays bounded."""
+        done = threading.Event()
+        store.post(Stage(partition, piece, done.set))
+        if not done.wait(STAGE_S):
+            raise DriveUnavailable("the target of a snapshot does not answer")

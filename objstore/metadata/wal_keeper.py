@@ -1,0 +1,73 @@
+"""Keeps the WAL of a catalogue file bounded: its writer's thread asks between transactions.
+
+PASSIVE above 16 MiB, TRUNCATE when the writer is idle or above 256 MiB. A reader in the way and a full drive are no
+errors; a failing drive is, and is raised.
+"""
+
+from __future__ import annotations
+
+from time import perf_counter
+from typing import Final
+
+import apsw
+
+from objstore.metadata.stats import CatalogStats
+from objstore.model.limits import MIB
+
+__all__ = ["WalKeeper"]
+
+CHECKPOINT_BYTES: Final = 16 * MIB
+CHECKPOINT_STEP_BYTES: Final = 4 * MIB
+"""Growth after a checkpoint that readers held up, before the next attempt."""
+TRUNCATE_BYTES: Final = 256 * MIB
+
+
+class WalKeeper:
+    """Checkpoints on the writer's connection, the only one that may."""
+
+    def __init__(self, connection: apsw.Connection, stats: CatalogStats) -> None:
+        self._connection = connection
+        self._stats = stats
+        self._pages = 0
+        self._page_bytes: int = connection.pragma("page_size")
+        self._due_bytes = CHECKPOINT_BYTES
+        connection.set_wal_hook(self._on_wal)
+
+    @property
+    def is_empty(self) -> bool:
+        """Tell whether the WAL has nothing that the file has not."""
+        return self._pages == 0
+
+    def checkpoint_if_due(self) -> None:
+        """Checkpoint where the WAL has grown; raises `apsw.Error`."""
+        wal_bytes = self._pages * self._page_bytes
+        if wal_bytes < CHECKPOINT_BYTES:
+            self._due_bytes = CHECKPOINT_BYTES
+        elif wal_bytes > TRUNCATE_BYTES:
+            self.truncate()
+        elif wal_bytes >= self._due_bytes:
+            self._checkpoint(apsw.SQLITE_CHECKPOINT_PASSIVE)
+            self._due_bytes = wal_bytes + CHECKPOINT_STEP_BYTES
+
+    def truncate(self) -> None:
+        """Bring all of the WAL into the file, if no reader is in the way; raises `apsw.Error`."""
+        if self._checkpoint(apsw.SQLITE_CHECKPOINT_TRUNCATE):
+            self._pages = 0
+            self._stats.wal_bytes = 0
+            self._due_bytes = CHECKPOINT_BYTES
+
+    def _checkpoint(self, mode: int) -> bool:
+        started = perf_counter()
+        try:
+            self._connection.wal_checkpoint(mode=mode)
+        except (apsw.BusyError, apsw.FullError):
+            return False
+        finally:
+            self._stats.checkpoints += 1
+            self._stats.checkpoint_s += perf_counter() - started
+        return True
+
+    def _on_wal(self, _connection: apsw.Connection, _database: str, pages_count: int) -> int:
+        self._pages = pages_count
+        self._stats.wal_bytes = pages_count * self._page_bytes
+        return apsw.SQLITE_OK
