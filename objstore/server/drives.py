@@ -164,11 +164,12 @@ async def open_drives(
                 system=system,
             )
         except DriveUnavailable as error:
-            if path not in known:
+            if path not in known or directory == directories[0]:
+                # The first directory cannot be missed: another node that has it would write the same catalogue.
                 OpenDrives(tuple(drives), offline).close()
                 raise StartRefused(
                     f"{directory} cannot be used: {error}",
-                    next_step="give an empty directory, or one of this store",
+                    next_step="give an empty directory, or one of this store that no other node uses",
                 ) from error
             offline[directory] = str(error)
             _log.error("drive_offline", directory=path, cause=str(error))

@@ -255,3 +255,18 @@ def test_old_rings_are_kept_by_their_version():
     rings = DataRings({1: Ring(1), 3: Ring(3)})
     assert rings.version == 3
     assert rings.homes(b"x", 1) == (1, b"x")
+
+
+def test_first_directory_in_use_is_refused_and_not_taken_for_offline(tmp_path):
+    """A second node would write the catalogue that the first one is writing."""
+    a, b = tmp_path / "a", tmp_path / "b"
+
+    async def story():
+        async with opened(a, b):
+            with pytest.raises(StartRefused) as caught:
+                async with opened(a, b):
+                    raise AssertionError("it started")
+        return caught.value
+
+    assert "no other node" in anyio.run(story).next_step
+    assert start(a, b)[1] == {}
