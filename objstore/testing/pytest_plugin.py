@@ -28,5 +28,9 @@ def s3_bucket(s3_server: S3Server) -> str:
     import boto3  # noqa: PLC0415 - only users of this fixture need it
 
     name = f"test-{uuid.uuid4().hex[:20]}"
-    boto3.client("s3", **s3_server.client_arguments()).create_bucket(Bucket=name)
+    client = boto3.client("s3", **s3_server.client_arguments())
+    try:
+        client.create_bucket(Bucket=name)
+    finally:
+        client.close()  # an open connection would be a warning in the user's tests
     return name
