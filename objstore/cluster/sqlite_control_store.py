@@ -32,7 +32,7 @@ from objstore.model.errors import (
 )
 from objstore.model.limits import MIB
 
-__all__ = ["CONTROL_FILE_NAME", "SqliteControlStore"]
+__all__ = ["CONTROL_FILE_NAME", "SqliteControlStore", "open_control_writer"]
 
 T = TypeVar("T")
 
@@ -68,8 +68,7 @@ class SqliteControlStore:
         self._path = path
         self._on_fatal = on_fatal
         self._failure: Exception | None = None
-        self._writer = open_writer(path, application_id=APPLICATION_ID, cache_kib=CACHE_KIB)
-        _bring_up(self._writer)
+        self._writer = open_control_writer(path)
         self._wal_bytes = 0
         self._page_bytes: int = self._writer.pragma("page_size")
         self._writer.set_wal_hook(self._on_wal)
@@ -230,6 +229,13 @@ class SqliteControlStore:
     def _on_wal(self, _connection: apsw.Connection, _database: str, pages_count: int) -> int:
         self._wal_bytes = pages_count * self._page_bytes
         return apsw.SQLITE_OK
+
+
+def open_control_writer(path: Path) -> apsw.Connection:
+    """Open, or create, a control store's file for its one writer; raise `UnknownFormat` for another format."""
+    connection = open_writer(path, application_id=APPLICATION_ID, cache_kib=CACHE_KIB)
+    _bring_up(connection)
+    return connection
 
 
 def _bring_up(connection: apsw.Connection) -> None:

@@ -12,6 +12,7 @@ from objstore.cluster.control_store import VALUE_BYTES_MAX, Change
 from objstore.cluster.etcd_control_store import EtcdControlStore
 from objstore.cluster.etcd_members import EtcdSettings
 from objstore.cluster.remote_control_store import ControlEndpoint, RemoteControlStore
+from objstore.cluster.replicated_control_store import ReplicatedControlStore
 from objstore.cluster.sqlite_control_store import SqliteControlStore
 from objstore.model.errors import InvariantError
 from objstore.testing.framed_pair import beside
@@ -43,7 +44,21 @@ async def open_etcd(directory, etcd):
         yield store
 
 
-OPENERS = {"etcd": open_etcd, "remote": open_remote, "sqlite": open_sqlite}
+@asynccontextmanager
+async def open_replicated(directory, _etcd):
+    """Three copies, one of which is lost from the start."""
+    paths = {name: directory / f"{name}.sqlite" for name in ("a", "b", "c")}
+    async with ReplicatedControlStore(paths, on_fatal=lambda _error: None) as store:
+        store.lose("b")
+        yield store
+
+
+OPENERS = {
+    "replicated": open_replicated,
+    "etcd": open_etcd,
+    "remote": open_remote,
+    "sqlite": open_sqlite,
+}
 
 
 @pytest.fixture(params=sorted(OPENERS))

@@ -1,0 +1,143 @@
+"""The control store over several drives: what the loss of a drive may and may not change."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from objstore.cluster.control_copy import ControlCopy
+from objstore.cluster.control_store import Change
+from objstore.cluster.replicated_control_store import ReplicatedControlStore
+from objstore.cluster.sqlite_control_store import SqliteControlStore
+from objstore.model.errors import DriveUnavailable, QuorumNotReached
+
+NAMES = ("a", "b", "c")
+
+
+def paths(directory, names=NAMES):
+    return {name: directory / f"{name}.sqlite" for name in names}
+
+
+def store_over(directory, names=NAMES, on_fatal=lambda _failure: None):
+    return ReplicatedControlStore(paths(directory, names), on_fatal=on_fatal)
+
+
+def lose(directory, name):
+    for path in directory.glob(f"{name}.sqlite*"):
+        path.unlink()
+
+
+@pytest.mark.parametrize("lost", NAMES)
+def test_any_one_copy_may_be_lost(tmp_path, lost):
+    """Names of buckets must outlive the loss of any one directory, also of the first."""
+
+    async def scenario():
+        async with store_over(tmp_path) as store:
+            await store.put("bucket", b"1")
+        lose(tmp_path, lost)
+        async with store_over(tmp_path) as store:
+            assert (await store.get("bucket")).value == b"1"
+            assert set(store.members) == set(NAMES)
+            await store.put("bucket", b"2")
+        for other in NAMES:
+            if other != lost:
+                lose(tmp_path, other)
+                break
+        async with store_over(tmp_path) as store:
+            assert (await store.get("bucket")).value == b"2"
+
+    asyncio.run(scenario())
+
+
+def test_a_minority_does_not_start(tmp_path):
+    """Two of three copies lost: what is left may be older than what was answered (trap T2)."""
+
+    async def scenario():
+        async with store_over(tmp_path) as store:
+            await store.put("bucket", b"1")
+        lose(tmp_path, "a")
+        lose(tmp_path, "b")
+        with pytest.raises(QuorumNotReached):
+            async with store_over(tmp_path):
+                pass
+
+    asyncio.run(scenario())
+
+
+def test_a_change_that_one_copy_took_before_a_crash_never_returns(tmp_path):
+    """Its revision was given to another change meanwhile: the later term is right, not the file that has it."""
+
+    async def scenario():
+        async with store_over(tmp_path) as store:
+            await store.put("bucket", b"old")
+            revision = await store.revision()
+        copy = ControlCopy("a", tmp_path / "a.sqlite")
+        await copy.append(Change("bucket", b"never answered", revision + 1))
+        copy.close()
+        async with store_over(tmp_path, ("b", "c")) as store:
+            assert (await store.get("bucket")).value == b"old"
+        async with store_over(tmp_path) as store:
+            assert (await store.get("bucket")).value == b"old"
+        async with store_over(tmp_path, ("a", "b")) as store:
+            assert (await store.get("bucket")).value == b"old"
+
+    asyncio.run(scenario())
+
+
+def test_a_copy_that_fails_holds_nobody_up(tmp_path):
+    """A drive that fails under a change costs nothing while a majority takes it; a second one ends the process."""
+    failures = []
+
+    async def scenario():
+        async with store_over(tmp_path, on_fatal=failures.append) as store:
+            store.lose("a")
+            await store.put("bucket", b"1")
+            assert failures == []
+            store.lose("b")
+            with pytest.raises(QuorumNotReached):
+                await store.put("bucket", b"2")
+            assert len(failures) == 1
+            with pytest.raises(DriveUnavailable):
+                await store.get("bucket")
+
+    asyncio.run(scenario())
+
+
+def test_a_new_drive_takes_the_place_of_a_lost_one(tmp_path):
+    """After that another one may be lost: the new copy holds everything."""
+
+    async def scenario():
+        async with store_over(tmp_path) as store:
+            await store.put("bucket", b"1")
+            store.lose("a")
+            await store.adopt("d", tmp_path / "d.sqlite", instead_of="a")
+            assert set(store.members) == {"b", "c", "d"}
+            store.lose("b")
+            await store.put("bucket", b"2")
+        async with store_over(tmp_path, ("d",)):
+            pass
+
+    with pytest.raises(QuorumNotReached):
+        asyncio.run(scenario())
+
+    async def reopened():
+        async with store_over(tmp_path, ("c", "d")) as store:
+            assert (await store.get("bucket")).value == b"2"
+
+    asyncio.run(reopened())
+
+
+def test_a_store_of_one_drive_grows(tmp_path):
+    """Directories are added to a store that had one: nothing is lost, and the new copies count."""
+
+    async def scenario():
+        async with SqliteControlStore.open(tmp_path / "a.sqlite") as single:
+            await single.put("bucket", b"1")
+        async with store_over(tmp_path) as store:
+            assert (await store.get("bucket")).value == b"1"
+        lose(tmp_path, "a")
+        async with store_over(tmp_path) as store:
+            assert (await store.get("bucket")).value == b"1"
+
+    asyncio.run(scenario())
