@@ -206,6 +206,7 @@ class WatchStream:
         self._connection = connection
         self._rest = b""
         self._early: list[WatchReply] = []
+        self._failure: Unavailable | None = None
 
     async def begin(self) -> None:
         """Wait for the first answer; events may come with it. Raises as `receive` does."""
@@ -223,6 +224,11 @@ class WatchStream:
         if self._early:
             early, self._early = self._early, []
             return early
+        if self._failure is not None:
+            raise self._failure
+        return self._replies(await self._lines())
+
+    async def _lines(self) -> list[bytes]:
         lines: list[bytes] = []
         while not lines:
             try:
@@ -232,7 +238,20 @@ class WatchStream:
             if not data or len(self._rest) > WATCH_LINE_BYTES_MAX:
                 raise self._ended("the stream ended" if not data else "a message is too large")
             *lines, self._rest = (self._rest + data).split(b"\n")
-        return [self._reply(line) for line in lines if line]
+        return [line for line in lines if line]
+
+    def _replies(self, lines: list[bytes]) -> list[WatchReply]:
+        """Decode messages; what came before the end of the watch is given before its end is told."""
+        replies: list[WatchReply] = []
+        for line in lines:
+            try:
+                replies.append(self._reply(line))
+            except Unavailable as error:
+                if not replies:
+                    raise
+                self._failure = error
+                break
+        return replies
 
     def _reply(self, line: bytes) -> WatchReply:
         try:
