@@ -8,7 +8,7 @@ SEED ?= 1
 TEST_ARGS ?= -n 2
 
 .DEFAULT_GOAL := help
-.PHONY: help run test setup check fmt lint format-check contracts types tidy gates unit build smoke bench sim conformance docs clients clean
+.PHONY: help run test setup check fmt lint format-check contracts types tidy gates unit build smoke bench sim conformance docs clients etcd clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -51,10 +51,13 @@ types: setup ## Check types
 tidy: setup ## Check the house style
 	$(BIN)/python -m pytest -q tests/tidy
 
-unit: setup clients
+unit: setup clients etcd
 	$(BIN)/python -m pytest $(TEST_ARGS) --ignore tests/tidy
 
 clients: .venv-clients/.objstore-stamp
+
+etcd: setup ## Fetch the etcd that some tests need, where this machine has none
+	@$(BIN)/python deploy/etcd.py
 
 build: setup ## Build the wheel into dist/
 	rm -rf dist

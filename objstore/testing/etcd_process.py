@@ -1,6 +1,7 @@
 """A real etcd server for tests: started on free loopback ports with data in a directory, stopped, killed, paused, restarted.
 
-The program is taken from `OBJSTORE_ETCD`, from PATH, or from `.tools/` of the checkout, where `deploy/etcd.py` puts it.
+The program is the one that `OBJSTORE_ETCD` names, or one on PATH, or the one in `.tools/` of the checkout, where
+`deploy/etcd.py` puts it.
 """
 
 from __future__ import annotations
@@ -19,7 +20,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
-from objstore.model.errors import check
+from objstore.cluster.etcd_versions import check_server_version
+from objstore.model.errors import ControlStoreUnfit, check
 
 __all__ = ["EtcdProcess", "find_etcd", "free_port"]
 
@@ -33,14 +35,24 @@ _CHECKOUT: Final = Path(__file__).resolve().parents[2]
 
 
 def find_etcd() -> Path | None:
-    """Return the program, or None where this machine has none."""
-    ours = _CHECKOUT / ".tools" / "bin" / "etcd"
-    named = (
-        os.environ.get("OBJSTORE_ETCD")
-        or shutil.which("etcd")
-        or (ours if ours.is_file() else None)
-    )
-    return Path(named) if named else None
+    """Return a program of a version that may be used, or None where this machine has none."""
+    named = os.environ.get("OBJSTORE_ETCD")
+    if named:
+        return Path(named)
+    found = [shutil.which("etcd"), str(_CHECKOUT / ".tools" / "bin" / "etcd")]
+    return next((Path(each) for each in found if each and _is_fit(each)), None)
+
+
+def _is_fit(program: str) -> bool:
+    """Tell whether this is an etcd that the store does not refuse."""
+    try:
+        told = subprocess.run(  # noqa: S603 - a program of this name is what the caller wants to run
+            [program, "--version"], capture_output=True, text=True, timeout=START_S, check=True
+        )
+        check_server_version(told.stdout.split()[2], endpoint=program)
+    except (OSError, subprocess.SubprocessError, IndexError, ControlStoreUnfit):
+        return False
+    return True
 
 
 def free_port() -> int:
