@@ -8,7 +8,7 @@ Promises
       raises `HistoryForgotten` when etcd compacted what it needs, and `Unavailable` after `watch_patience_s` without any
       server. Every change here is a revision of its own, so that the last revision given is a place to go on from.
 
-It talks to the JSON gateway that every etcd server has (docs/adr/0008). Two defects of servers shape the watch: notices of
+It talks to the JSON gateway that every etcd server has (docs/adr/0009). Two defects of servers shape the watch: notices of
 progress can overtake events, so none are asked for; and a watch that starts at exactly the compacted revision can miss a
 removal, so that after it was made the revision before its start must still be readable.
 """

@@ -22,6 +22,7 @@ __all__ = ["EtcdSettings", "EtcdTls", "Members"]
 
 _STATUS_PATH: Final = "/v3/maintenance/status"
 _HTTP_OK: Final = 200
+_REASON_BYTES: Final = 300
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +125,10 @@ class Members:
         url = connection.endpoint.url
         answer = await connection.exchange(_STATUS_PATH, b"{}", {})
         if answer.status != _HTTP_OK:
-            raise ConnectionAbortedError(f"asked for its status it answers {answer.status}")
+            words = answer.body[:_REASON_BYTES].decode("utf-8", "replace").strip()
+            raise ConnectionAbortedError(
+                f"asked for its status it answers {answer.status}: {words}"
+            )
         try:
             status = decode_reply(answer.body, StatusReply)
         except CorruptRecord as error:
