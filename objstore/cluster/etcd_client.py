@@ -12,6 +12,7 @@ What the requests mean is the business of `objstore.cluster.etcd_control_store`.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from typing import Any, Final, TypeVar
 
 from objstore.cluster.etcd_http import Endpoint, HttpAnswer, HttpConnection
@@ -61,6 +62,24 @@ class EtcdClient:
     def close(self) -> None:
         """Drop the connections that nobody uses."""
         self._members.close()
+
+    async def check_servers(self) -> Sequence[str]:
+        """Ask every server who it is; return the URLs of those that do not answer.
+
+        Raises `ControlStoreUnfit` if one of the others must not be used: it takes part in the majority, whoever is asked.
+        """
+        silent: list[str] = []
+        for endpoint in self._members.in_turn():
+            self._members.forget(endpoint)
+            try:
+                async with asyncio.timeout(self._settings.attempt_s):
+                    connection = await self._members.connect(endpoint)
+            except OSError:
+                silent.append(endpoint.url)
+            else:
+                async with self._members.using(connection):
+                    continue
+        return silent
 
     async def read(self, path: str, request: dict[str, Any], kind: type[T]) -> T:
         """Ask for what changes nothing; raise `Unavailable` or `HistoryForgotten`."""

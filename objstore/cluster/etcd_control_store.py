@@ -62,6 +62,10 @@ class EtcdControlStore:
     ) -> None:
         self._client.close()
 
+    async def check_servers(self) -> Sequence[str]:
+        """To be called at start: raise `ControlStoreUnfit` if a server must not be used; return those that do not answer."""
+        return await self._client.check_servers()
+
     # --- port
 
     async def revision(self) -> int:

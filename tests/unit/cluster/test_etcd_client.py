@@ -152,6 +152,23 @@ def test_a_bad_server_gets_no_request():
     assert {path for path, _ in bad.asked} == {"maintenance/status"}
 
 
+def test_the_check_at_start_looks_at_every_server():
+    """A bad member takes part in the majority, whichever server is asked; one that is away is not a reason to refuse."""
+    good, away = Script(), Script(maintenance_status=HANG)
+    bad = Script(maintenance_status=STATUS | {"version": "3.5.0"})
+
+    async def scenario():
+        async with opened(good, away) as store:
+            (silent,) = await store.check_servers()
+            assert silent.startswith("http://127.0.0.1:")
+            assert await store.revision() == 5
+        async with opened(good, away, bad) as store:
+            with pytest.raises(ControlStoreUnfit, match=r"3\.5\.0"):
+                await store.check_servers()
+
+    asyncio.run(scenario())
+
+
 def test_a_server_that_was_replaced_is_asked_again():
     """A downgrade needs a restart, and a restart breaks the connections."""
     script = Script()
