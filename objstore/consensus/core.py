@@ -182,6 +182,7 @@ class PartitionLog(TakingOver):
         if self._is_alone:
             self._durable = self._log.last_index
             self._try_commit()
+            self._confirm_reads_alone()
         if self._progress:
             self._open_round()
             self._fill_appends()

@@ -303,6 +303,12 @@ class Leading(Following):
             _, index, contexts = self._rounds.popleft()
             self._reads.extend(ReadState(context, index) for context in contexts)
 
+    def _confirm_reads_alone(self) -> None:
+        """Rule 6 for the only voter: nobody else's answer counts, so reads that waited for one are confirmed."""
+        self._confirm_reads()
+        self._open_round()
+        self._confirm_reads()
+
     def _is_confirmed(self, round_number: int) -> bool:
         """Rule 6: a majority still obeyed this epoch after the round had begun."""
         agreed = [

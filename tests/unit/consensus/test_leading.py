@@ -353,6 +353,22 @@ def test_a_removed_replica_makes_no_majority():
     assert log.commit_index == 2
 
 
+def test_reads_that_wait_when_the_last_other_replica_goes_are_confirmed():
+    """Rule 6 for one voter: no answer will come any more, and a log that asks for a Ready for ever would hang its driver."""
+    log = leader(voters=(A, B))
+    log.request_read("asked before the round", NOW)
+    run(log)
+    log.request_read("asked during the round", NOW)
+    change(log, ChangeKind.REMOVE, B)
+    ready = run(log)
+    assert [read.context for read in ready.reads] == [
+        "asked before the round",
+        "asked during the round",
+    ]
+    run(log)
+    assert not log.has_ready
+
+
 def behind_compaction():
     """A leader that has compacted what C needs."""
     log = leader(retained_entries=2)
