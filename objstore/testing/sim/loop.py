@@ -1,0 +1,61 @@
+"""The event loop of the simulation: a heap of (time, tie-breaker, order, event), and nothing else that moves time.
+
+Events that are due at the same millisecond happen in an order that the seed picks, so that nothing works by luck of
+the queue. Time is virtual: a schedule of ten simulated seconds takes as long as its events take.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Callable
+from random import Random
+
+from objstore.testing.sim.checkers import Violation
+
+__all__ = ["EventLoop"]
+
+EVENTS_MAX = 20_000
+"""Ten times what the longest schedules take: more is a storm."""
+
+
+class EventLoop:
+    """Virtual milliseconds and what happens when."""
+
+    __slots__ = ("_heap", "_order", "_tie", "events", "now")
+
+    def __init__(self, random: Random) -> None:
+        self.now = 0
+        self.events = 0
+        """How many events have happened."""
+        self._order = 0
+        self._tie = random.random
+        self._heap: list[tuple[int, float, int, Callable[..., None], tuple[object, ...]]] = []
+
+    def at(self, time_ms: int, action: Callable[..., None], *arguments: object) -> None:
+        """Have the action happen at that time."""
+        self._order += 1
+        heapq.heappush(self._heap, (time_ms, self._tie(), self._order, action, arguments))
+
+    def after(self, delay_ms: int, action: Callable[..., None], *arguments: object) -> None:
+        """Have the action happen after a while."""
+        self._order += 1
+        heapq.heappush(self._heap, (self.now + delay_ms, self._tie(), self._order, action, arguments))
+
+    @property
+    def is_idle(self) -> bool:
+        """Tell whether nothing will ever happen again."""
+        return not self._heap
+
+    def run(self, until_ms: int, *, done: Callable[[], bool] | None = None) -> None:
+        """Let everything happen that is due up to that time, or until `done` says so."""
+        heap, pop = self._heap, heapq.heappop
+        while heap and heap[0][0] <= until_ms:
+            if self.events >= EVENTS_MAX:
+                raise Violation("liveness", f"not at rest after {EVENTS_MAX} events")
+            self.now, _, _, action, arguments = pop(heap)
+            self.events += 1
+            action(*arguments)
+            if done is not None and done():
+                return
+        if not heap or done is None:
+            self.now = max(self.now, until_ms)
