@@ -96,7 +96,7 @@ def serving(*tls: Path, drain_deadline_s: float = DEADLINE_S) -> Iterator[Server
     ) as process:
         server = Server(process)
         try:
-            server.banner = server.read_until("aws s3 mb")
+            server.banner = server.read_until("s3.put_object")
             found = re.search(r"https?://127\.0\.0\.1:(\d+)", server.banner)
             assert found
             server.address = ("127.0.0.1", int(found[1]))
