@@ -77,6 +77,11 @@ class ReplicatedControlStore:
         return self._state.members
 
     @property
+    def is_empty(self) -> bool:
+        """Tell whether nothing but the store's own was ever written."""
+        return all(key.startswith(_INTERNAL) for key in self._state.items)
+
+    @property
     def copies_in_service(self) -> int:
         """How many copies follow."""
         return sum(copy.failure is None for copy in self._copies.values())
@@ -141,9 +146,13 @@ class ReplicatedControlStore:
             copy.close()
 
     async def adopt(self, name: str, path: Path, *, instead_of: str) -> None:
-        """Give a new copy everything, and let it count instead of another one; raises `Unavailable`."""
+        """Give a new copy everything, and let it count: instead of another one, or beside those that do.
+
+        Raises `Unavailable`.
+        """
         async with self._writing:
             self._check_service()
+            self.lose(name)
             copy = _open(name, path)
             try:
                 await copy.replace(self._state.items, self._state.changes)
@@ -151,9 +160,11 @@ class ReplicatedControlStore:
                 copy.close()
                 raise
             self._copies[name] = copy
-            members = [name if member == instead_of else member for member in self.members]
-            if name in members and tuple(members) != self.members:
-                await self._change_members(tuple(members))
+            members = tuple(name if m == instead_of else m for m in self.members)
+            if name not in members:
+                members = _choose(members, list(self._copies))
+            if members != self.members:
+                await self._change_members(members)
 
     # --- opening
 
@@ -175,6 +186,8 @@ class ReplicatedControlStore:
                 members=len(members),
             )
         self._state = best
+        if not self._copies:
+            raise QuorumNotReached("no copy of the control store can be opened")
         behind = [n for n, state in found.items() if state.rank != best.rank or n not in members]
         for name in behind:
             await self._bring_up(name)

@@ -30,6 +30,7 @@ from objstore.model.errors import CorruptRecord, NoSuchBucket
 from objstore.model.instant import Instant
 from objstore.model.names import BucketId, ObjectKey, PartitionId, UploadId, VersionId
 from objstore.model.objects import (
+    Extent,
     ExtentBody,
     InlineBody,
     ObjectVersion,
@@ -39,7 +40,7 @@ from objstore.model.objects import (
     Versioning,
 )
 
-__all__ = ["CatalogReader", "ShardView"]
+__all__ = ["CatalogReader", "ExtentPosition", "ShardView"]
 
 _VERSIONING: Final = {state.value: state for state in Versioning}
 
@@ -50,6 +51,22 @@ class ShardView(NamedTuple):
     number: int
     versioning: Versioning
     usage: Usage
+
+
+class ExtentPosition(NamedTuple):
+    """Where a walk over extents stands; it means something in one file only."""
+
+    table: int = 0
+    shard: int = -1
+    key: bytes | str = b""
+    sub: int = -(2**62)
+
+
+_WALKS: Final = (
+    (sql.WALK_OBJECTS, b"", VERSION_CODEC.decode),
+    (sql.WALK_VERSIONS, b"", VERSION_CODEC.decode),
+    (sql.WALK_PARTS, "", PART_CODEC.decode),
+)
 
 
 class CatalogReader:
@@ -185,6 +202,21 @@ class CatalogReader:
         """Return entries of the repair queue from behind a position on, oldest first."""
         rows: list[Any] = self._execute(sql.READ_REPAIRS, (partition, *after, limit)).fetchall()
         return [RepairItem._make((*row[:5], EXTENT_CODEC.decode(row[5]))) for row in rows]
+
+    def extents(
+        self, partition: PartitionId, after: ExtentPosition, limit: int
+    ) -> tuple[list[Extent], ExtentPosition | None]:
+        """Return extents behind a position, and where to go on; None at the end."""
+        table, shard, key, sub = after
+        query, first, decode = _WALKS[table]
+        rows: list[Any] = self._execute(
+            query, (partition, shard, key if shard >= 0 else first, sub, limit)
+        ).fetchall()
+        bodies = [decode(row[3]).body for row in rows]
+        extents = [body.extent for body in bodies if isinstance(body, ExtentBody)]
+        if len(rows) == limit:
+            return extents, ExtentPosition(table, *rows[-1][:3])
+        return extents, ExtentPosition(table + 1) if table + 1 < len(_WALKS) else None
 
     def partitions(self) -> Sequence[PartitionId]:
         """Return the partitions that have state in this file."""

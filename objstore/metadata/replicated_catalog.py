@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from time import monotonic
 from types import MappingProxyType
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeAlias, TypeVar
 
 import apsw
 
@@ -22,16 +22,19 @@ from objstore.metadata.catalog import (
 )
 from objstore.metadata.commands import Command, CommandResult, Garbage
 from objstore.metadata.partitioning import partition_of, partitions_of
+from objstore.metadata.reader import ExtentPosition
 from objstore.metadata.records import RepairItem, RepairPosition
 from objstore.metadata.replica_keeper import ReplicaKeeper
+from objstore.metadata.replica_store import ReplicaStore
 from objstore.metadata.sql_catalog import SqlCatalog
 from objstore.model.errors import DriveUnavailable, NotLeader, Unavailable
 from objstore.model.names import ObjectKey, PartitionId, UploadId, VersionId
-from objstore.model.objects import BucketRecord, Part, Upload, Usage, Versioning
+from objstore.model.objects import BucketRecord, Extent, Part, Upload, Usage, Versioning
 
-__all__ = ["ReplicatedCatalog"]
+__all__ = ["ReplicatedCatalog", "WalkPosition"]
 
 T = TypeVar("T")
+WalkPosition: TypeAlias = tuple[ReplicaStore, ExtentPosition]
 
 _START: Final[Mapping[PartitionId, Any]] = MappingProxyType({})
 
@@ -160,6 +163,19 @@ class ReplicatedCatalog:
     ) -> Sequence[tuple[PartitionId, RepairItem]]:
         """See `Catalog`; of the partitions that are served at the moment."""
         return await self._patiently((), lambda: self._inner.repairs(limit=limit, after=after))
+
+    async def extents(
+        self, partition: PartitionId, after: WalkPosition | None, *, limit: int
+    ) -> tuple[Sequence[Extent], WalkPosition | None]:
+        """Return extents of a partition, and where to go on; begins anew where another file is read from now on."""
+
+        async def read() -> tuple[Sequence[Extent], WalkPosition | None]:
+            store = self._keeper.at(partition)
+            start = after[1] if after and after[0] is store else ExtentPosition()
+            found, position = store.reader.extents(partition, start, limit)
+            return found, None if position is None else (store, position)
+
+        return await self._patiently((partition,), read)
 
     async def _of_key(
         self, bucket: BucketRecord, key: ObjectKey, call: Callable[[], Awaitable[T]]

@@ -170,3 +170,22 @@ READ_REPAIRS: Final = (
     "SELECT since, bucket_id, key, version_id, upload_id, record FROM repair "
     "WHERE partition=? AND (since, data_id, part)>(?,?,?) ORDER BY since, data_id, part LIMIT ?"
 )
+
+# --- a walk over all extents of a partition; each begins behind a position of (shard, two columns of its key)
+
+_WALK: Final = (
+    "JOIN shards s ON s.number=t.shard WHERE s.partition=?1 AND t.size>0 AND t.inline_id IS NULL"
+)
+WALK_OBJECTS: Final = (
+    f"SELECT t.shard, t.key, 0, t.record FROM objects t {_WALK} "
+    "AND (t.shard, t.key)>(?2,?3) AND ?4 IS NOT NULL ORDER BY t.shard, t.key LIMIT ?5"
+)
+WALK_VERSIONS: Final = (
+    f"SELECT t.shard, t.key, -t.sequence, t.record FROM versions t {_WALK} "
+    "AND ((t.shard, t.key)>(?2,?3) OR (t.shard=?2 AND t.key=?3 AND -t.sequence>?4)) "
+    "ORDER BY t.shard, t.key, t.sequence DESC LIMIT ?5"
+)
+WALK_PARTS: Final = (
+    f"SELECT t.shard, t.upload_id, t.number, t.record FROM parts t {_WALK} "
+    "AND (t.shard, t.upload_id, t.number)>(?2,?3,?4) ORDER BY t.shard, t.upload_id, t.number LIMIT ?5"
+)

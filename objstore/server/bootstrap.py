@@ -7,23 +7,25 @@ opposite order. Tests and simulations call the same function.
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from functools import partial
 
 import anyio
 import structlog
 from starlette.routing import Router
 
 from objstore.api.app import NodeApp
+from objstore.cluster.control_store import ControlStore
 from objstore.cluster.remote_control_store import ControlEndpoint
 from objstore.cluster.sqlite_control_store import CONTROL_FILE_NAME, SqliteControlStore
+from objstore.metadata.catalog import Catalog
 from objstore.metadata.catalog_file import CATALOG_FILE_NAME
+from objstore.metadata.log_driver import CatalogWriter
 from objstore.metadata.remote_writer import WriterEndpoint
 from objstore.metadata.sql_catalog import CatalogStore, SqlCatalog
 from objstore.metadata.stats import CatalogStats
-from objstore.model.errors import ObjstoreError
+from objstore.model.errors import ObjstoreError, check
 from objstore.model.instant import Clock
 from objstore.model.names import BucketName
 from objstore.model.objects import Scheme
@@ -32,11 +34,13 @@ from objstore.s3.inputs import CreateBucketInput
 from objstore.s3.operations import require_sound_table
 from objstore.server.damage import DamageEndpoint
 from objstore.server.drives import OpenDrives, cluster_of, open_drives, open_rings
+from objstore.server.ending import end_process
 from objstore.server.gateway import Gateway, GatewayParts, open_gateway
 from objstore.server.health import Readiness, health_app
-from objstore.server.keys import RootKeys, find_root_keys
+from objstore.server.keys import RootKeys, find_root_keys, find_root_keys_on
 from objstore.server.metrics import Metrics
 from objstore.server.refusal import StartRefused
+from objstore.server.replicated_node import DIRECTORIES_MIN, open_replicated
 from objstore.server.settings import Settings
 from objstore.server.worker_pages import PageEndpoint
 from objstore.server.workers import Crew, WorkerGroup
@@ -48,12 +52,13 @@ from objstore.service.maintenance import (
     run_worker,
 )
 from objstore.service.ports import Call, Ids
+from objstore.service.rebuild import Rebuilder
+from objstore.storage.drive import Drive
 from objstore.storage.posix_drive import DriveSettings
 from objstore.storage.timed_system import TimedSystem
 
 __all__ = ["Node", "open_node"]
 
-_EXIT_CATALOGUE_FAILED = 3
 _log = structlog.get_logger("objstore.node")
 
 
@@ -75,14 +80,20 @@ class _Stores:
     """The files of a node, open, and what works on them."""
 
     cluster_id: str
-    control: SqliteControlStore
-    drives: OpenDrives
+    control: ControlStore
+    drives: Callable[[], OpenDrives]
+    """The drives as they are at the moment."""
+    shards: Collection[Drive]
     scheme: Scheme
-    catalog_store: CatalogStore
-    catalog: SqlCatalog
+    writer: CatalogWriter | None
+    """Who commits to the one file of the catalogue; None where it has several."""
+    catalog: Catalog
     data: DataStore
     repairer: Repairer
     ids: Ids
+    root_keys: RootKeys
+    jobs: tuple[Worker, ...] = ()
+    """Jobs beside the usual ones."""
 
 
 @asynccontextmanager
@@ -99,9 +110,7 @@ async def open_node(settings: Settings, *, clock: Clock) -> AsyncIterator[Node]:
             data=stores.data,
             ids=stores.ids,
             clock=clock,
-            root_keys=find_root_keys(
-                settings.access, settings.storage.dirs[0], is_dev=settings.dev
-            ),
+            root_keys=stores.root_keys,
             metrics=metrics,
             host_id=os.urandom(24),
         )
@@ -115,10 +124,9 @@ async def open_node(settings: Settings, *, clock: Clock) -> AsyncIterator[Node]:
         pages, workers = await open_last(stack, stores, parts, readiness)
         jobs: tuple[Worker, ...] = (
             GarbageCollector(stores.catalog, stores.data, stores.ids, clock),
-            TrashPurger(
-                stores.drives.drives, clock, retention_s=settings.storage.trash_retention_s
-            ),
+            TrashPurger(stores.shards, clock, retention_s=settings.storage.trash_retention_s),
             stores.repairer,
+            *stores.jobs,
         )
         async with anyio.create_task_group() as group:
             group.start_soon(parts.metrics.sample_loop_lag)
@@ -129,7 +137,7 @@ async def open_node(settings: Settings, *, clock: Clock) -> AsyncIterator[Node]:
                 NodeApp(gateway.pipeline, pages),
                 readiness,
                 parts.root_keys,
-                _notices(stores.drives, stores.scheme, settings.workers),
+                _notices(stores.drives(), stores.scheme, settings.workers),
                 workers,
             )
             group.cancel_scope.cancel()
@@ -138,11 +146,55 @@ async def open_node(settings: Settings, *, clock: Clock) -> AsyncIterator[Node]:
 async def _open_stores(
     stack: AsyncExitStack, settings: Settings, clock: Clock, metrics: Metrics
 ) -> _Stores:
+    if len(settings.storage.dirs) >= DIRECTORIES_MIN:
+        return await _open_on_several(stack, settings, clock, metrics)
+    return await _open_on_one(stack, settings, clock, metrics)
+
+
+async def _open_on_several(
+    stack: AsyncExitStack, settings: Settings, clock: Clock, metrics: Metrics
+) -> _Stores:
+    """Open stores that are replicated over the directories."""
+    node = await open_replicated(stack, settings, clock, metrics)
+    rings, scheme = await open_rings(node.control, node.slots)
+    ids = Ids(os.urandom)
+    repairer = Repairer(node.catalog, ids, clock)
+    data = await stack.enter_async_context(
+        DataStore(
+            node.sites.drives,
+            rings,
+            scheme=scheme,
+            on_damage=repairer.report_damage,
+            block_bytes=settings.storage.block_bytes,
+        )
+    )
+    repairer.serve(data)
+    node.root_keys = find_root_keys_on(settings.access, node.directories, is_dev=settings.dev)
+    return _Stores(
+        cluster_id=node.sites.cluster_id,
+        control=node.control,
+        drives=lambda: node.drives,
+        shards=node.sites.drives.values(),
+        scheme=scheme,
+        writer=None,
+        catalog=node.catalog,
+        data=data,
+        repairer=repairer,
+        ids=ids,
+        root_keys=node.root_keys,
+        jobs=(Rebuilder(node.control, node.catalog, data, rings),),
+    )
+
+
+async def _open_on_one(
+    stack: AsyncExitStack, settings: Settings, clock: Clock, metrics: Metrics
+) -> _Stores:
+    """Open stores whose catalogue and control store lie in the first directory."""
     directories = settings.storage.dirs
     cluster_id = cluster_of(directories, clock)
     home = directories[0]
     control = await stack.enter_async_context(
-        SqliteControlStore(home / CONTROL_FILE_NAME, on_fatal=_end_process)
+        SqliteControlStore(home / CONTROL_FILE_NAME, on_fatal=end_process)
     )
     drives = await open_drives(
         directories,
@@ -154,7 +206,7 @@ async def _open_stores(
     )
     stack.callback(drives.close)
     ids = Ids(os.urandom)
-    store = CatalogStore(home / CATALOG_FILE_NAME, on_fatal=_end_process)
+    store = CatalogStore(home / CATALOG_FILE_NAME, on_fatal=end_process)
     _expose(metrics, store.stats)
     catalog = SqlCatalog([await stack.enter_async_context(store)])
     rings, scheme = await open_rings(control, drives.drives)
@@ -169,7 +221,19 @@ async def _open_stores(
         )
     )
     repairer.serve(data)
-    return _Stores(cluster_id, control, drives, scheme, store, catalog, data, repairer, ids)
+    return _Stores(
+        cluster_id=cluster_id,
+        control=control,
+        drives=lambda: drives,
+        shards=drives.drives,
+        scheme=scheme,
+        writer=store.writer,
+        catalog=catalog,
+        data=data,
+        repairer=repairer,
+        ids=ids,
+        root_keys=find_root_keys(settings.access, home, is_dev=settings.dev),
+    )
 
 
 async def _open_alone(
@@ -180,7 +244,7 @@ async def _open_alone(
         readiness=readiness,
         metrics=parts.metrics,
         clock=parts.clock,
-        cluster=partial(_cluster_view, stores.cluster_id, stores.drives, stores.scheme),
+        cluster=lambda: _cluster_view(stores.cluster_id, stores.drives(), stores.scheme),
     )
     return pages, None
 
@@ -189,9 +253,11 @@ async def _open_with_workers(
     stack: AsyncExitStack, stores: _Stores, parts: GatewayParts, readiness: Readiness
 ) -> tuple[Router, WorkerGroup]:
     """Start the other processes, and answer for all of them."""
+    check(stores.writer is not None, "workers share one file of the catalogue")
+    writers = {} if stores.writer is None else WriterEndpoint(stores.writer).methods
     endpoints = {
         **ControlEndpoint(stores.control).methods,
-        **WriterEndpoint(stores.catalog_store.writer).methods,
+        **writers,
         **DamageEndpoint(stores.repairer.report_damage).methods,
     }
     crew = Crew(parts.settings, parts.root_keys, parts.host_id, stores.cluster_id)
@@ -200,7 +266,7 @@ async def _open_with_workers(
         readiness=readiness,
         metrics=parts.metrics,
         clock=parts.clock,
-        cluster=partial(_cluster_view, stores.cluster_id, stores.drives, stores.scheme),
+        cluster=lambda: _cluster_view(stores.cluster_id, stores.drives(), stores.scheme),
         gather=workers.gather,
     )
     endpoints |= PageEndpoint(pages).methods
@@ -223,12 +289,6 @@ def _expose(metrics: Metrics, stats: CatalogStats) -> None:
         "Write-ahead log of the catalogue after the last commit.",
         lambda: stats.wal_bytes,
     )
-
-
-def _end_process(failure: Exception) -> None:
-    """End at once after a failed commit: what is durable is decided by recovery, not by this process (trap T11)."""
-    _log.critical("catalogue_failed", cause=str(failure), exc_info=failure)
-    os._exit(_EXIT_CATALOGUE_FAILED)
 
 
 async def _create_buckets(
@@ -269,7 +329,7 @@ def _notices(drives: OpenDrives, scheme: Scheme, processes: int) -> tuple[str, .
     notices = [f"Durability    {_durability(scheme)}"]
     if processes > 1:
         notices.append(f"Workers       {processes} processes serve S3 on one port")
-    if len(drives.drives) > 1:
+    if len(drives.drives) == 2:
         notices.append(
             "Catalogue     (names, metadata, small objects) in the first directory only: "
             "its loss is not covered by the others"

@@ -7,10 +7,12 @@ by the operator win for as long as they are given; the file is then neither read
 
 from __future__ import annotations
 
+import contextlib
 import secrets
 import stat
 import string
 import tomllib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
@@ -19,7 +21,14 @@ from objstore.server.refusal import StartRefused
 from objstore.server.settings import AccessSettings, Secret
 from objstore.storage.publish import create_file
 
-__all__ = ["ROOT_KEYS_FILE", "KeyOrigin", "RootKeys", "find_root_keys"]
+__all__ = [
+    "ROOT_KEYS_FILE",
+    "KeyOrigin",
+    "RootKeys",
+    "copy_root_keys",
+    "find_root_keys",
+    "find_root_keys_on",
+]
 
 ROOT_KEYS_FILE = "root-keys.toml"
 """Name of the file within the first data directory."""
@@ -80,6 +89,30 @@ def find_root_keys(access: AccessSettings, directory: Path, *, is_dev: bool) -> 
         return _make(file)
     except OSError as error:
         raise StartRefused(f"cannot read the root keys in {file}: {error.strerror}") from error
+
+
+def find_root_keys_on(
+    access: AccessSettings, directories: Sequence[Path], *, is_dev: bool
+) -> RootKeys:
+    """Return the root pair of a node that keeps a copy of the file in each of its directories.
+
+    Copies that are missing are written; a directory that cannot take one does without. Raises `StartRefused`.
+    """
+    holders = [d for d in directories if (d / ROOT_KEYS_FILE).exists()]
+    keys = find_root_keys(access, (holders or list(directories))[0], is_dev=is_dev)
+    if keys.file is not None:
+        copy_root_keys(keys, directories)
+    return keys
+
+
+def copy_root_keys(keys: RootKeys, directories: Sequence[Path]) -> None:
+    """Put a copy of the file into each directory that has none and can take one."""
+    for directory in directories:
+        if keys.file is None or (directory / ROOT_KEYS_FILE).exists():
+            continue
+        text = _FILE_TEXT.format(access_key=keys.access_key, secret_key=keys.secret_key.reveal())
+        with contextlib.suppress(OSError):
+            create_file(directory / ROOT_KEYS_FILE, text.encode())
 
 
 def _read(file: Path) -> RootKeys:

@@ -8,7 +8,7 @@ is left.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection
 from enum import Enum
 from typing import Final, Protocol
 
@@ -147,7 +147,7 @@ class TrashPurger:
 
     name = "trash-purger"
 
-    def __init__(self, drives: Sequence[Drive], clock: Clock, *, retention_s: float) -> None:
+    def __init__(self, drives: Collection[Drive], clock: Clock, *, retention_s: float) -> None:
         self._drives = drives
         self._clock = clock
         self._retention_s = retention_s
@@ -155,7 +155,7 @@ class TrashPurger:
     async def work(self) -> WorkerState:
         """Purge every drive once; a drive that is offline keeps its trash."""
         before = Instant(self._clock.now() - int(self._retention_s * MS_PER_SECOND))
-        for drive in self._drives:
+        for drive in tuple(self._drives):
             try:
                 await drive.purge_trash(before)
             except DriveUnavailable:

@@ -123,7 +123,7 @@ def found_state(client, key: str, states):
 
 
 @pytest.mark.timeout(240)
-@pytest.mark.parametrize(("directories_count", "workers"), [(1, 1), (3, 1), (3, 3)])
+@pytest.mark.parametrize(("directories_count", "workers"), [(1, 1), (3, 1), (2, 3)])
 def test_acknowledged_writes_survive_sigkill(tmp_path, directories_count, workers):
     """An acknowledged put, delete or completion is there after any number of kills; an unanswered one is whole or absent."""
     rng = random.Random(SEED)
