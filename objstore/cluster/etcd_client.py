@@ -55,7 +55,7 @@ class EtcdClient:
 
     def __init__(self, settings: EtcdSettings) -> None:
         self._settings = settings
-        self._members = Members(settings)
+        self._members = Members(settings, self._exchange)
         self._slots = asyncio.Semaphore(settings.connections_max)
         self._token = ""
 

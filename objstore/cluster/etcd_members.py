@@ -7,13 +7,13 @@ bad range of versions, or of another cluster than the first one seen, gets no re
 from __future__ import annotations
 
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from objstore.cluster.etcd_http import Endpoint, HttpConnection, parse_endpoint
+from objstore.cluster.etcd_http import Endpoint, HttpAnswer, HttpConnection, parse_endpoint
 from objstore.cluster.etcd_messages import StatusReply, decode_reply
 from objstore.cluster.etcd_versions import check_server_version
 from objstore.model.errors import ControlStoreUnfit, CorruptRecord, check
@@ -57,13 +57,18 @@ class EtcdSettings:
     """Calls under way at the same time; others wait, within their deadline. Watches are not counted."""
 
 
+Exchange = Callable[[HttpConnection, str, bytes], Awaitable[HttpAnswer]]
+"""Sends a request with what proves the user: since 3.6 servers tell strangers nothing."""
+
+
 class Members:
     """The servers of the settings. Use from one event loop."""
 
-    def __init__(self, settings: EtcdSettings) -> None:
+    def __init__(self, settings: EtcdSettings, exchange: Exchange) -> None:
         check(settings.endpoints, "etcd needs at least one endpoint")
         self._endpoints = [parse_endpoint(url) for url in settings.endpoints]
         self._tls = None if settings.tls is None else _context(settings.tls)
+        self._exchange = exchange
         self._first = 0
         self._idle: dict[str, list[HttpConnection]] = {each.url: [] for each in self._endpoints}
         self._checked: set[str] = set()
@@ -93,7 +98,7 @@ class Members:
             idle.pop().close()
 
     async def connect(self, endpoint: Endpoint) -> HttpConnection:
-        """Return a connection to a checked server; raise `OSError` or `ControlStoreUnfit`."""
+        """Return a connection to a checked server; raise `OSError`, `ControlStoreUnfit`, or `Unavailable` for a bad login."""
         idle = self._idle[endpoint.url]
         while idle:
             connection = idle.pop()
@@ -123,7 +128,7 @@ class Members:
 
     async def _check(self, connection: HttpConnection) -> None:
         url = connection.endpoint.url
-        answer = await connection.exchange(_STATUS_PATH, b"{}", {})
+        answer = await self._exchange(connection, _STATUS_PATH, b"{}")
         if answer.status != _HTTP_OK:
             words = answer.body[:_REASON_BYTES].decode("utf-8", "replace").strip()
             raise ConnectionAbortedError(

@@ -28,11 +28,16 @@ class Script:
             path.replace("_", "/"): answer for path, answer in answers.items()
         }
         self.asked = []
+        self.tasks = set()
 
     def count(self, path):
         return sum(asked == path for asked, _ in self.asked)
 
+    async def ended(self):
+        await asyncio.gather(*self.tasks)
+
     async def serve(self, reader, writer):
+        self.tasks.add(asyncio.current_task())
         try:
             while head := await reader.readuntil(b"\r\n\r\n"):
                 path = head.split()[1].decode().removeprefix("/v3/")
@@ -45,7 +50,7 @@ class Script:
                 if answer == DROP:
                     return
                 if answer == HANG:
-                    await asyncio.Event().wait()
+                    await reader.read()
                 if answer == GARBAGE:
                     writer.write(b"SSH-2.0\r\n\r\n")
                 else:
@@ -54,6 +59,7 @@ class Script:
             return
         finally:
             writer.close()
+            self.tasks.remove(asyncio.current_task())
 
     def reply(self, writer, path, answer):
         if path == "watch":
@@ -80,6 +86,7 @@ async def opened(*scripts, **settings):
         for script in scripts:
             server = await asyncio.start_server(script.serve, "127.0.0.1", 0)
             stack.callback(server.close)
+            stack.push_async_callback(script.ended)
             urls.append(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}")
         chosen = {"attempt_s": 0.2, "call_s": 0.6, "watch_patience_s": 0.0} | settings
         yield await stack.enter_async_context(
@@ -261,6 +268,32 @@ def test_a_refused_token_is_renewed_once():
     asyncio.run(scenario())
     assert script.count("auth/authenticate") == 2
     assert script.count("kv/put") == 3
+
+
+def test_a_server_that_tells_strangers_nothing_is_checked_all_the_same():
+    """Since 3.6 the status needs a user, too; a token from before a restart must not lock the node out."""
+
+    def status(script):
+        head = script.asked[-1][1]["_head"]
+        if "Authorization: t2" in head:
+            return STATUS
+        words = "invalid auth token" if "Authorization" in head else "user name is empty"
+        return refusal(16, f"etcdserver: {words}", 401)
+
+    def login(script):
+        return {"token": f"t{script.count('auth/authenticate')}"}
+
+    script = Script(maintenance_status=status, auth_authenticate=login)
+
+    async def scenario():
+        async with opened(script, user="u", password="p") as store:
+            assert await store.revision() == 5
+        async with opened(script) as store:
+            with pytest.raises(Unavailable, match="user name is empty"):
+                await store.revision()
+
+    asyncio.run(scenario())
+    assert script.count("auth/authenticate") == 2
 
 
 def encoded(text):
