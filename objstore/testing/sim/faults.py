@@ -78,6 +78,8 @@ class FaultPlan(msgspec.Struct, frozen=True):
     """Upper bound of what a sync takes."""
     ghosts: float
     """Share of mutations whose request arrives a second time, late."""
+    sends_early: bool
+    """Whether a leader sends entries before its own sync of them, which costs it nothing but its own vote."""
     naming_delay_ms: int
     leader_hints: float
 
@@ -149,6 +151,7 @@ def draw_plan(seed: int, random: Random) -> FaultPlan:
         batching_ms=choose((0, 2, 6)),
         sync_ms=choose((1, 3, 12)),
         ghosts=0.2 if Fault.DUPLICATION in faults else 0.0,
+        sends_early=choose((False, True)),
         naming_delay_ms=800 if Fault.LATE_NAMINGS in faults else 4,
         leader_hints=choose((0.0, 0.5, 1.0)),
     )

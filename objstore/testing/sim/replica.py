@@ -24,6 +24,7 @@ from objstore.consensus import (
     Snapshot,
     decode_membership,
 )
+from objstore.consensus.messages import AppendRequest
 from objstore.consensus.describe import describe_message, describe_ready
 from objstore.model.errors import CorruptRecord, InvariantError
 from objstore.model.instant import Instant
@@ -50,6 +51,11 @@ class CrashPoint(Enum):
     BEFORE_ADVANCE = "applied, not advanced"
 
 
+def may_send_early(ready: Ready) -> bool:
+    """Tell whether appends may leave before the sync: they speak of nothing but entries of a promised epoch."""
+    return ready.hard_state is None and ready.snapshot is None and not ready.truncate_from
+
+
 class SimReplica:
     """One life after another of one store."""
 
@@ -57,6 +63,7 @@ class SimReplica:
         "_network",
         "_ready",
         "_reads",
+        "_sent_early",
         "_waiting",
         "applied",
         "checkers",
@@ -112,6 +119,7 @@ class SimReplica:
         self._ready: Ready | None = None
         self._waiting: dict[int, tuple[int, Attempt]] = {}
         self._reads: list[tuple[int, Attempt]] = []
+        self._sent_early = False
         self.timer_at = 0
         self.drives_at = -1
         self.crash_point = None
@@ -252,6 +260,10 @@ class SimReplica:
     def persist(self, ready: Ready) -> None:
         """Step 1: one transaction, and its sync."""
         disk, now = self.disk, self.loop.now
+        if self.cluster.plan.sends_early and not self._sent_early and may_send_early(ready):
+            early = [message for message in ready.messages if isinstance(message, AppendRequest)]
+            self._network.send(early)
+            self._sent_early = len(early) > 0
         if disk.full_until > now:
             self._note("has no space")
             self.loop.at(disk.full_until, self._persist_again, self.life)
@@ -298,7 +310,10 @@ class SimReplica:
 
     def _finish(self, ready: Ready) -> None:
         """Steps 2 to 4."""
-        if ready.messages:
+        if self._sent_early:
+            self._sent_early = False
+            self._network.send([m for m in ready.messages if not isinstance(m, AppendRequest)])
+        elif ready.messages:
             self._network.send(ready.messages)
         if self.crash_point is not None and self._crashes_at(CrashPoint.BEFORE_APPLY):
             return

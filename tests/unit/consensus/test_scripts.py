@@ -1,254 +1,58 @@
-"""Run the dialogues under `tests/scripts/consensus`: commands, and below each what the replicas said and hold.
+"""Play the dialogues under `tests/scripts/consensus` and the page `docs/protocol.md`: what they show is what the cores do.
 
-A block is a line `> command` and its output up to an empty line; `#` opens a comment. With
-`OBJSTORE_REGENERATE_SCRIPTS=1` the expectations are rewritten: review the difference as you would review code.
-
-    found a b c          replicas that are there when the partition is created
-    spare d              an empty store, as a new or wiped drive has it
-    store a 1 1 2 promised=2 commit=1     a founding replica again, with entries of these epochs on its disk
-    lead a 3             the control store names a the leader of epoch 3
-    propose a x y        propose payloads
-    read a r1            ask for a read to be confirmed
-    change a promote d   propose a change of the membership
-    hand_over a b        plan a hand-over
-    run a                take one Ready through persist, send, apply, advance, and show it
-    persist a            take a Ready and persist it only; `crash a` then loses the rest
-    deliver a b          deliver what is on its way from a to b, and show it
-    drop a b             lose it instead
-    tick 500             let that many milliseconds pass
-    settle               run and deliver everywhere until nothing is open
-    cut a / heal a       lose everything from and to a / no longer
-    crash a              lose all that is not persisted, and start again from the disk
-    show a b             draw logs;   followers a, majority a     draw what a leader believes
+With `OBJSTORE_REGENERATE_SCRIPTS=1` the expectations are rewritten: review the difference as you would review code.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from objstore.consensus import (
-    ChangeKind,
-    Entry,
-    EntryKind,
-    Epoch,
-    HardState,
-    LogConfig,
-    LogState,
-    Membership,
-    MembershipChange,
-    Message,
-    PartitionLog,
-    Ready,
-    ReplicaId,
-    decode_membership,
-)
-from objstore.consensus.describe import (
-    describe_log,
-    describe_majority,
-    describe_message,
-    describe_progress,
-    describe_ready,
-)
-from objstore.model.instant import Instant
+from objstore.model.errors import InvariantError
+from objstore.testing.mutants import MUTANTS
+from objstore.testing.sim.stage import play_page, play_script
 
-SCRIPTS = Path(__file__).parents[2] / "scripts" / "consensus"
+ROOT = Path(__file__).parents[3]
+SCRIPTS = ROOT / "tests" / "scripts" / "consensus"
 REGENERATE = os.environ.get("OBJSTORE_REGENERATE_SCRIPTS") == "1"
 
 
-class Store:
-    """The disk of one replica, and the core that runs on it."""
-
-    def __init__(self, name: str, state: LogState) -> None:
-        self.name = ReplicaId(name)
-        self.hard_state, self.membership = state.hard_state, state.membership
-        self.applied, self.compacted = state.applied, (state.compacted_index, state.compacted_epoch)
-        self.entries = {entry.index: entry for entry in state.entries}
-        self.start()
-
-    def start(self) -> None:
-        index, epoch = self.compacted
-        self.log = PartitionLog(
-            LogConfig(replica=self.name, retained_entries=4),
-            LogState(
-                hard_state=self.hard_state,
-                applied=self.applied,
-                compacted_index=index,
-                compacted_epoch=epoch,
-                membership=self.membership,
-                entries=[self.entries[i] for i in sorted(self.entries)],
-            ),
-        )
-
-    def persist(self, ready: Ready) -> None:
-        if ready.snapshot is not None:
-            self.entries.clear()
-            self.compacted = (ready.snapshot.index, ready.snapshot.epoch)
-            self.applied, self.membership = ready.snapshot.index, ready.snapshot.membership
-        if ready.truncate_from:
-            self.entries = {i: e for i, e in self.entries.items() if i < ready.truncate_from}
-        self.entries |= {entry.index: entry for entry in ready.entries}
-        self.hard_state = ready.hard_state or self.hard_state
-
-    def apply(self, ready: Ready) -> None:
-        for entry in ready.committed:
-            self.applied = entry.index
-            if entry.kind is EntryKind.MEMBERSHIP:
-                self.membership = decode_membership(entry.payload)
-        if ready.compact_to:
-            self.compacted = (ready.compact_to, self.entries[ready.compact_to].epoch)
-            self.entries = {i: e for i, e in self.entries.items() if i > ready.compact_to}
-
-
-class Stage:
-    """Everything that a script can move."""
-
-    def __init__(self) -> None:
-        self.stores: dict[str, Store] = {}
-        self.network: list[Message] = []
-        self.cut_off: list[str] = []
-        self.now = Instant(0)
-
-    def play(self, command: str) -> str:
-        name, *arguments = command.split()
-        play: Callable[..., object] = getattr(self, f"do_{name}")
-        result = play(*arguments)
-        return "ok" if result is None else str(result)
-
-    def log(self, name: str) -> PartitionLog:
-        return self.stores[name].log
-
-    def do_found(self, *names: str) -> None:
-        voters = [ReplicaId(name) for name in names]
-        self.stores |= {name: Store(name, LogState.founding(*voters)) for name in names}
-
-    def do_spare(self, name: str) -> None:
-        self.stores[name] = Store(name, LogState())
-
-    def do_store(self, name: str, *words: str) -> None:
-        epochs = [int(word) for word in words if "=" not in word]
-        marks = dict(word.split("=") for word in words if "=" in word)
-        entries = [Entry(e, i, f"v{e}.{i}".encode()) for i, e in enumerate(epochs, 1)]
-        state = LogState(
-            hard_state=HardState(
-                Epoch(int(marks.get("promised", 0))), commit=int(marks.get("commit", 0))
-            ),
-            membership=Membership(tuple(ReplicaId(n) for n in sorted(self.stores))),
-            entries=entries,
-        )
-        self.stores[name] = Store(name, state)
-
-    def do_lead(self, name: str, epoch: str) -> object:
-        return self.log(name).become_leader(Epoch(int(epoch)), self.now)
-
-    def do_propose(self, name: str, *payloads: str) -> object:
-        return self.log(name).propose([payload.encode() for payload in payloads], self.now)
-
-    def do_read(self, name: str, context: str) -> object:
-        return self.log(name).request_read(context, self.now)
-
-    def do_change(self, name: str, kind: str, replica: str) -> object:
-        change = MembershipChange(ChangeKind(kind), ReplicaId(replica))
-        return self.log(name).propose_change(change, self.now)
-
-    def do_hand_over(self, name: str, target: str) -> object:
-        return self.log(name).hand_over(ReplicaId(target), self.now)
-
-    def do_run(self, name: str) -> str:
-        store = self.stores[name]
-        if not store.log.has_ready:
-            return "nothing"
-        ready = store.log.take_ready()
-        store.persist(ready)
-        self.network += [m for m in ready.messages if not {m.source, m.target} & {*self.cut_off}]
-        store.apply(ready)
-        store.log.advance(ready)
-        for target in ready.snapshots_wanted:
-            store.log.send_snapshot(target, store.log.snapshot_point(), self.now)
-        return describe_ready(ready)
-
-    def do_persist(self, name: str) -> str:
-        ready = self.log(name).take_ready()
-        self.stores[name].persist(ready)
-        return describe_ready(ready)
-
-    def take(self, source: str, target: str) -> list[Message]:
-        taken = [m for m in self.network if (m.source, m.target) == (source, target)]
-        self.network = [m for m in self.network if m not in taken]
-        return taken
-
-    def do_deliver(self, source: str, target: str) -> str:
-        taken = self.take(source, target)
-        for message in taken:
-            self.log(target).receive(message, self.now)
-        return "\n".join(map(describe_message, taken)) or "nothing"
-
-    def do_drop(self, source: str, target: str) -> str:
-        return "\n".join(map(describe_message, self.take(source, target))) or "nothing"
-
-    def do_tick(self, milliseconds: str) -> None:
-        self.now = Instant(self.now + int(milliseconds))
-        for store in self.stores.values():
-            store.log.handle_timer(self.now)
-
-    def do_settle(self) -> None:
-        for _ in range(500):
-            if self.network:
-                message = self.network.pop(0)
-                self.log(message.target).receive(message, self.now)
-            elif not any([self.do_run(n) != "nothing" for n in self.stores]):  # noqa: C419 run all
-                return
-        pytest.fail("the replicas do not come to rest")
-
-    def do_cut(self, name: str) -> None:
-        self.cut_off.append(name)
-        self.network = [m for m in self.network if name not in {m.source, m.target}]
-
-    def do_heal(self, name: str) -> None:
-        self.cut_off.remove(name)
-
-    def do_crash(self, name: str) -> None:
-        self.stores[name].start()
-
-    def do_show(self, *names: str) -> str:
-        return "\n".join(describe_log(self.log(name)) for name in names)
-
-    def do_followers(self, name: str) -> str:
-        return describe_progress(self.log(name))
-
-    def do_majority(self, name: str) -> str:
-        log = self.log(name)
-        return describe_majority(log.membership.voters, log.known_durable)
-
-
-def replay(text: str) -> str:
-    """Run a script and return it with the output that really came."""
-    stage, lines, skipping = Stage(), [], False
-    for line in text.splitlines():
-        if line.startswith("> "):
-            lines += [line, *stage.play(line[2:]).splitlines()]
-            skipping = True
-        elif not line or line.startswith("#"):
-            lines.append(line)
-            skipping = False
-        elif not skipping:
-            pytest.fail(f"a line belongs to no command: {line}")
-    return "\n".join(lines) + "\n"
+def compare(path, played):
+    written = path.read_text(encoding="utf-8")
+    if REGENERATE:
+        path.write_text(played, encoding="utf-8")
+    assert played == (played if REGENERATE else written)
 
 
 @pytest.mark.parametrize("path", sorted(SCRIPTS.glob("*.txt")), ids=lambda path: path.stem)
 def test_script_plays_as_written(path):
     """A dialogue is the readable form of the rules: any change in what is said or kept must be wanted."""
-    written = path.read_text()
-    played = replay(written)
-    if REGENERATE:
-        path.write_text(played)
-    assert played == (played if REGENERATE else written)
+    compare(path, play_script(path.read_text(encoding="utf-8")))
 
 
-def test_every_promised_scenario_is_there():
-    """The scripts are documentation, too: a missing one must not go unnoticed."""
-    assert len(list(SCRIPTS.glob("*.txt"))) >= 9
+def test_the_page_about_the_protocol_is_current():
+    """Its pictures are made by the cores; a page that tells what is not so is worse than none."""
+    path = ROOT / "docs" / "protocol.md"
+    compare(path, play_page(path.read_text(encoding="utf-8")))
+
+
+def test_the_course_is_complete():
+    """The lessons are numbered without a gap, and each says first what it teaches."""
+    paths = sorted(SCRIPTS.glob("*.txt"))
+    assert [int(path.stem[:2]) for path in paths] == list(range(1, len(paths) + 1))
+    assert all(path.read_text(encoding="utf-8").startswith("# ") for path in paths)
+
+
+@pytest.mark.parametrize(
+    "mutant", [mutant for mutant in MUTANTS.values() if mutant.directed], ids=lambda m: m.name
+)
+def test_a_mutant_that_chance_rarely_finds_plays_another_dialogue(mutant):
+    """Rare is not never: the dialogue leads straight to where the rule that is off matters."""
+    (path,) = SCRIPTS.glob(f"*_{mutant.directed}.txt")
+    written = path.read_text(encoding="utf-8")
+    try:
+        assert play_script(written, mutant.parts.log) != written
+    except InvariantError:
+        return
