@@ -122,8 +122,9 @@ class EtcdControlStore:
                 while (changes := await self._next_changes(stream)) is not None:
                     back_off.reset()
                     for change in changes:
-                        revision = change.revision
-                        yield change
+                        if change.revision > revision:  # a server that catches up may repeat itself
+                            revision = change.revision
+                            yield change
             finally:
                 stream.close()
 

@@ -227,7 +227,7 @@ def test_a_watch_from_compacted_history_is_told_so(server):
 
 
 def test_a_removal_at_the_compacted_revision_is_not_missed(server):
-    """Servers before 3.4.34 and 3.5.15 leave it out of a watch that starts exactly there (etcd issue 18089)."""
+    """Servers before 3.4.34 and 3.5.16 leave it out of a watch that starts exactly there (etcd issue 18089)."""
 
     async def scenario():
         async with opened(server) as store:

@@ -324,6 +324,19 @@ def test_events_that_come_with_the_first_answer_are_not_lost():
     )
 
 
+def test_a_server_that_repeats_itself_is_not_believed():
+    """Some servers go back in time when they catch up from a snapshot; a cache must not follow them."""
+    events = {"result": {"events": [event("a", revision) for revision in (6, 7, 5, 6, 7, 8)]}}
+
+    async def scenario():
+        async with opened(Script(watch=[{"result": {"created": True}}, events])) as store:
+            changes = store.watch("", after_revision=5)
+            assert [(await anext(changes)).revision for _ in range(3)] == [6, 7, 8]
+            await changes.aclose()
+
+    asyncio.run(scenario())
+
+
 @pytest.mark.parametrize(
     "end",
     [
