@@ -100,7 +100,7 @@ class EtcdProcess:
             self.kill()
 
     def start(self) -> None:
-        """Start the process; see `await_ready`."""
+        """Start the process; see `await_ready`. It ends with the thread that calls this, whatever ends that."""
         check(self._process is None, "the server runs already")
         members = {name: f"http://127.0.0.1:{port}" for name, port in self._peers.items()}
         own = members[self._name]
@@ -116,9 +116,10 @@ class EtcdProcess:
             *(_ALONE if len(members) == 1 else ()),
             *self._options,
         ]
+        command = [*_dying_with_us(), str(self._program), *arguments]
         with (self._directory / "etcd.log").open("ab") as log:
-            self._process = subprocess.Popen(  # noqa: S603 - the program was looked up, the rest is ours
-                [str(self._program), *arguments], stdin=subprocess.DEVNULL, stdout=log, stderr=log
+            self._process = subprocess.Popen(  # noqa: S603 - the programs were looked up, the rest is ours
+                command, stdin=subprocess.DEVNULL, stdout=log, stderr=log
             )
 
     def await_ready(self) -> None:
@@ -176,3 +177,9 @@ class EtcdProcess:
         if process is None:  # for the type checker; check() raised
             raise AssertionError
         return process
+
+
+def _dying_with_us() -> list[str]:
+    """Return what lets the kernel end a program when its starter is killed, and so cannot end it."""
+    setpriv = shutil.which("setpriv")
+    return [setpriv, "--pdeathsig", "KILL", "--"] if setpriv else []

@@ -60,7 +60,7 @@ async def until(holds):
 
 
 async def restart(server):
-    await asyncio.to_thread(server.start)
+    server.start()  # from the thread that lasts: the server ends with it
     await asyncio.to_thread(server.await_ready)
 
 
