@@ -37,7 +37,7 @@ from objstore.consensus import (
     Role,
     Snapshot,
 )
-from objstore.consensus.messages import AppendRequest
+from objstore.consensus.messages import AppendRequest, InstallSnapshot
 from objstore.metadata.applier import FAULTS_OF_COMMAND, Answer, Applier
 from objstore.metadata.commands import Command
 from objstore.metadata.remote_writer import AnyCommand
@@ -297,14 +297,15 @@ class ReplicaMachine:
         self._begin(is_synced=is_synced)
         for found in self._founding:
             self._log.found(found.memberships)
-        for stage in self._staging:
-            self._carry_out(stage)
         for replica, ready in self._held:
             if ready.snapshot is not None:
                 self._install(replica, ready.snapshot)
             self._log.persist(replica.partition, ready)
             if ready.committed:
                 self._apply(replica, ready.committed)
+        # After installations: the next copy must not disturb one that is about to take effect.
+        for stage in self._staging:
+            self._carry_out(stage)
         self._connection.execute("COMMIT")
 
     def _begin(self, *, is_synced: bool) -> None:
@@ -459,7 +460,7 @@ class ReplicaMachine:
     def _on_deliver(self, event: Deliver, now: Instant) -> None:
         for partition, message in event.messages:
             replica = self._replica(partition)
-            if replica is None:
+            if replica is None or self._has_come_too_late(partition, message):
                 continue
             try:
                 replica.log.receive(message, now)
@@ -467,6 +468,12 @@ class ReplicaMachine:
                 self._give_up(partition, str(error))
                 continue
             self._touch(replica)
+
+    def _has_come_too_late(self, partition: PartitionId, message: Message) -> bool:
+        """Tell whether a message speaks of a copy that another one has displaced: it counts as lost."""
+        return isinstance(message, InstallSnapshot) and not self._stage.has_staged(
+            partition, message.snapshot.index
+        )
 
     def _on_lead(self, event: Lead, now: Instant) -> None:
         replica = self._replica(event.partition)
