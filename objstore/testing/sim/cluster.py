@@ -133,7 +133,10 @@ class Cluster:
         return name
 
     def may_lose(self, replica: SimReplica) -> bool:
-        """Tell whether a majority would be left, by anybody's idea of the membership, without this store, too."""
+        """Tell whether a majority would be left, by anybody's idea of the membership, without this store, too.
+
+        A learner counts as the voter that it may become while nobody knows that its store is gone.
+        """
         if replica.disk.is_lost:
             return False
         memberships: list[Membership] = []
@@ -145,8 +148,9 @@ class Cluster:
 
     def _survives(self, membership: Membership, name: ReplicaId) -> bool:
         disks = self.checkers.disks
-        lost = sum(disks[voter].is_lost or disks[voter].is_corrupt for voter in membership.voters)
-        return lost + membership.is_voter(name) <= (len(membership.voters) - 1) // 2
+        members = membership.members
+        lost = sum(disks[member].is_lost or disks[member].is_corrupt for member in members)
+        return lost + (name in members) <= (len(membership.voters) - 1) // 2
 
     def lose(self, replica: SimReplica) -> None:
         """A store is gone for ever: an empty one takes its place, as a stranger."""

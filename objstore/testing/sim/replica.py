@@ -110,6 +110,7 @@ class SimReplica:
         except CorruptRecord:
             self.cluster.lose(self)
             return
+        self.checkers.written(self.disk.entries, self.disk.compacted[1])
         self.log = self.cluster.parts.log(self.config, state)
         self.machine = self.disk.machine.copy()
         self.applied = state.applied
@@ -262,17 +263,22 @@ class SimReplica:
         disk, now = self.disk, self.loop.now
         if self.cluster.plan.sends_early and not self._sent_early and may_send_early(ready):
             early = [message for message in ready.messages if isinstance(message, AppendRequest)]
-            self._network.send(early)
-            self._sent_early = len(early) > 0
+            if early:
+                self._check_written(ready)
+                self._network.send(early)
+                self._sent_early = True
         if disk.full_until > now:
             self._note("has no space")
             self.loop.at(disk.full_until, self._persist_again, self.life)
             return
-        if ready.entries:
-            self.checkers.written(ready.entries, disk.epoch_before(ready))
         disk.write(ready)
         latency_ms = self.cluster.sync_latency_ms()
         self.loop.at(max(now, disk.slow_until) + latency_ms, self._synced, self.life)
+
+    def _check_written(self, ready: Ready) -> None:
+        """Entries are there for others to see: durable, or on their way."""
+        if ready.entries:
+            self.checkers.written(ready.entries, self.disk.epoch_before(ready))
 
     def _persist_again(self, life: int) -> None:
         if life == self.life and self._ready is not None:
@@ -287,6 +293,7 @@ class SimReplica:
         if self.disk.fails_next_sync:
             self.sync_failed()
             return
+        self._check_written(self._ready)
         self.disk.sync()
         if self._crashes_at(CrashPoint.BEFORE_SEND):
             return
