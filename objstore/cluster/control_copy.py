@@ -7,6 +7,7 @@ missed a change is out of service until it is given the whole state again.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -142,7 +143,8 @@ class ControlCopy:
                 self._wal_pages = 0
         except Exception as error:
             self.failure = error
-            if self._connection.in_transaction and isinstance(error, apsw.FullError):
+            # Nothing is read from it again, but its lock must not stay where the file lives on.
+            with contextlib.suppress(apsw.Error):
                 self._connection.execute("ROLLBACK")
             raise DriveUnavailable(
                 "a copy of the control store failed", drive=self.name, reason=str(error)

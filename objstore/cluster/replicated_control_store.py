@@ -152,19 +152,23 @@ class ReplicatedControlStore:
         """
         async with self._writing:
             self._check_service()
-            self.lose(name)
-            copy = _open(name, path)
-            try:
-                await copy.replace(self._state.items, self._state.changes)
-            except ObjstoreError:
-                copy.close()
-                raise
-            self._copies[name] = copy
+            if name not in self._copies or self._copies[name].failure is not None:
+                await self._take(name, path)
             members = tuple(name if m == instead_of else m for m in self.members)
             if name not in members:
                 members = _choose(members, list(self._copies))
             if members != self.members:
                 await self._change_members(members)
+
+    async def _take(self, name: str, path: Path) -> None:
+        self.lose(name)
+        copy = _open(name, path)
+        try:
+            await copy.replace(self._state.items, self._state.changes)
+        except ObjstoreError:
+            copy.close()
+            raise
+        self._copies[name] = copy
 
     # --- opening
 
