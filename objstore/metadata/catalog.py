@@ -17,8 +17,17 @@ from typing import Protocol
 
 from objstore.metadata.commands import Command, CommandResult, Garbage
 from objstore.metadata.records import RepairItem, RepairPosition
+from objstore.metadata.reference_walk import ReferencePosition
 from objstore.model.names import ObjectKey, PartitionId, UploadId, VersionId
-from objstore.model.objects import BucketRecord, ObjectVersion, Part, Upload, Usage, Versioning
+from objstore.model.objects import (
+    BucketRecord,
+    Extent,
+    ObjectVersion,
+    Part,
+    Upload,
+    Usage,
+    Versioning,
+)
 
 __all__ = ["Catalog", "ListPage", "UploadsPage", "VersionState", "VersionsPage"]
 
@@ -149,4 +158,14 @@ class Catalog(Protocol):
         self, *, limit: int, after: Mapping[PartitionId, RepairPosition] = ...
     ) -> Sequence[tuple[PartitionId, RepairItem]]:
         """Return (partition, entry) of the repair queue, oldest first; `after` as for `garbage`."""
+        ...
+
+    async def references(
+        self, partition: PartitionId, after: ReferencePosition | None, *, limit: int
+    ) -> tuple[Sequence[Extent], ReferencePosition | None]:
+        """Return a slice of the extents that anything in a partition refers to, and where to go on; None at the end.
+
+        Each reference that is there from before the walk until its end is returned at least once. An unreachable
+        partition raises `Unavailable`, a row that cannot be read `CorruptRecord`: neither counts as "no reference".
+        """
         ...

@@ -26,6 +26,7 @@ from objstore.metadata.records import (
     RepairItem,
     RepairPosition,
 )
+from objstore.metadata.reference_walk import ReferencePosition, read_references
 from objstore.model.errors import CorruptRecord, NoSuchBucket
 from objstore.model.instant import Instant
 from objstore.model.names import BucketId, ObjectKey, PartitionId, UploadId, VersionId
@@ -217,6 +218,12 @@ class CatalogReader:
         if len(rows) == limit:
             return extents, ExtentPosition(table, *rows[-1][:3])
         return extents, ExtentPosition(table + 1) if table + 1 < len(_WALKS) else None
+
+    def references(
+        self, partition: PartitionId, after: ReferencePosition | None, limit: int
+    ) -> tuple[list[Extent], ReferencePosition | None]:
+        """Return a slice of all extents that anything refers to; see `objstore.metadata.reference_walk`."""
+        return read_references(self._execute, partition, after, limit)
 
     def partitions(self) -> Sequence[PartitionId]:
         """Return the partitions that have state in this file."""

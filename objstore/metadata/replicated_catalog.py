@@ -24,6 +24,7 @@ from objstore.metadata.commands import Command, CommandResult, Garbage
 from objstore.metadata.partitioning import partition_of, partitions_of
 from objstore.metadata.reader import ExtentPosition
 from objstore.metadata.records import RepairItem, RepairPosition
+from objstore.metadata.reference_walk import ReferencePosition
 from objstore.metadata.replica_keeper import ReplicaKeeper
 from objstore.metadata.replica_store import ReplicaStore
 from objstore.metadata.sql_catalog import SqlCatalog
@@ -176,6 +177,14 @@ class ReplicatedCatalog:
             return found, None if position is None else (store, position)
 
         return await self._patiently((partition,), read)
+
+    async def references(
+        self, partition: PartitionId, after: ReferencePosition | None, *, limit: int
+    ) -> tuple[Sequence[Extent], ReferencePosition | None]:
+        """See `Catalog`. The walk goes on in whichever file is read from now on."""
+        return await self._patiently(
+            (partition,), lambda: self._inner.references(partition, after, limit=limit)
+        )
 
     async def _of_key(
         self, bucket: BucketRecord, key: ObjectKey, call: Callable[[], Awaitable[T]]

@@ -22,6 +22,7 @@ from objstore.metadata.log_driver import CatalogWriter
 from objstore.metadata.partitioning import partition_of, partitions_of
 from objstore.metadata.reader import CatalogReader, ShardView
 from objstore.metadata.records import UPLOAD_CODEC, RepairItem, RepairPosition
+from objstore.metadata.reference_walk import ReferencePosition
 from objstore.metadata.stats import CatalogStats
 from objstore.model.errors import (
     BucketNotEmpty,
@@ -32,7 +33,7 @@ from objstore.model.errors import (
 )
 from objstore.model.instant import Instant
 from objstore.model.names import DataId, ObjectKey, OpId, PartitionId, UploadId, VersionId
-from objstore.model.objects import BucketRecord, Part, Upload, Usage, Versioning
+from objstore.model.objects import BucketRecord, Extent, Part, Upload, Usage, Versioning
 
 __all__ = ["CatalogStore", "SqlCatalog", "Store", "Stores", "Writer"]
 
@@ -328,6 +329,12 @@ class SqlCatalog:
             found += [(partition, entry) for entry in entries]
         found.sort(key=lambda item: (item[1].since, item[0], item[1].extent.data_id))
         return found[:limit]
+
+    async def references(
+        self, partition: PartitionId, after: ReferencePosition | None, *, limit: int
+    ) -> tuple[Sequence[Extent], ReferencePosition | None]:
+        """See `Catalog`."""
+        return self._stores.at(partition).reader.references(partition, after, limit)
 
     def _view(self, bucket: BucketRecord, partition: PartitionId) -> ShardView:
         try:

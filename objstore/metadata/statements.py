@@ -189,3 +189,28 @@ WALK_PARTS: Final = (
     f"SELECT t.shard, t.upload_id, t.number, t.record FROM parts t {_WALK} "
     "AND (t.shard, t.upload_id, t.number)>(?2,?3,?4) ORDER BY t.shard, t.upload_id, t.number LIMIT ?5"
 )
+
+# --- a walk over everything that refers to bytes on drives (`objstore.metadata.reference_walk`)
+
+_WALK_RECORD: Final = "CASE WHEN inline_id IS NULL THEN record END"
+WALK_NEXT_SHARD: Final = (
+    "SELECT number, bucket_id FROM shards WHERE partition=? AND bucket_id>=? "
+    "ORDER BY bucket_id LIMIT 1"
+)
+WALK_CURRENT_FROM: Final = (
+    f"SELECT key, sequence, {_WALK_RECORD} FROM objects WHERE shard=? AND key>=? "
+    "ORDER BY key LIMIT ?"
+)
+WALK_VERSIONS_OF_KEY: Final = (
+    f"SELECT key, sequence, {_WALK_RECORD} FROM versions WHERE shard=? AND key=? AND sequence<? "
+    "ORDER BY sequence DESC LIMIT ?"
+)
+WALK_VERSIONS_BETWEEN: Final = (
+    f"SELECT key, sequence, {_WALK_RECORD} FROM versions WHERE shard=? AND key>? AND key<=? "
+    "ORDER BY key, sequence DESC LIMIT ?"
+)
+WALK_PARTS_OF_SHARD: Final = (
+    f"SELECT upload_id, number, {_WALK_RECORD} FROM parts "
+    "WHERE shard=(SELECT number FROM shards WHERE bucket_id=? AND partition=?) "
+    "AND (upload_id, number)>(?,?) ORDER BY upload_id, number LIMIT ?"
+)

@@ -42,6 +42,7 @@ __all__ = [
     "decode_prefix",
     "directory_name",
     "encode_prefix",
+    "extent_hash",
     "parse_name",
 ]
 
@@ -129,10 +130,14 @@ class ShardPrefix(msgspec.Struct, frozen=True):
         return PREFIX_BYTES + self.header.payload_bytes
 
 
+def extent_hash(data_id: DataId, part: int) -> int:
+    """Return 64 bits that stand for an extent; its fan-out directory is the lowest byte."""
+    return xxhash.xxh3_64_intdigest(data_id + part.to_bytes(4, "big"))
+
+
 def directory_name(shard_id: ShardId) -> str:
     """Return the fan-out directory: all shards of one extent share it, and so its fsync."""
-    seed = shard_id.data_id + shard_id.part.to_bytes(4, "big")
-    return f"{_digest(seed)[-1]:02x}"
+    return f"{extent_hash(shard_id.data_id, shard_id.part) % DIRECTORIES_COUNT:02x}"
 
 
 def parse_name(name: str) -> ShardId | None:
