@@ -53,6 +53,7 @@ from objstore.service.maintenance import (
 )
 from objstore.service.ports import Call, Ids
 from objstore.service.rebuild import Rebuilder
+from objstore.service.sweep import Places, Sweeper, SweepSettings
 from objstore.storage.drive import Drive
 from objstore.storage.posix_drive import DriveSettings
 from objstore.storage.timed_system import TimedSystem
@@ -92,6 +93,8 @@ class _Stores:
     repairer: Repairer
     ids: Ids
     root_keys: RootKeys
+    places: Places
+    """The drives of the data ring, by the names that it has for them."""
     jobs: tuple[Worker, ...] = ()
     """Jobs beside the usual ones."""
 
@@ -122,7 +125,10 @@ async def open_node(settings: Settings, *, clock: Clock) -> AsyncIterator[Node]:
         alone = settings.workers == 1
         open_last = _open_alone if alone else _open_with_workers
         pages, workers = await open_last(stack, stores, parts, readiness)
+        sweeper = _make_sweeper(stores, settings, clock)
+        _expose_sweep(metrics, sweeper)
         jobs: tuple[Worker, ...] = (
+            sweeper,
             GarbageCollector(stores.catalog, stores.data, stores.ids, clock),
             TrashPurger(stores.shards, clock, retention_s=settings.storage.trash_retention_s),
             stores.repairer,
@@ -182,6 +188,7 @@ async def _open_on_several(
         repairer=repairer,
         ids=ids,
         root_keys=node.root_keys,
+        places=Places(node.sites.drives, rings),
         jobs=(Rebuilder(node.control, node.catalog, data, rings),),
     )
 
@@ -211,9 +218,10 @@ async def _open_on_one(
     catalog = SqlCatalog([await stack.enter_async_context(store)])
     rings, scheme = await open_rings(control, drives.drives)
     repairer = Repairer(catalog, ids, clock)
+    places = Places({drive.drive_id: drive for drive in drives.drives}, rings)
     data = await stack.enter_async_context(
         DataStore(
-            {drive.drive_id: drive for drive in drives.drives},
+            places.drives,
             rings,
             scheme=scheme,
             on_damage=repairer.report_damage,
@@ -233,6 +241,7 @@ async def _open_on_one(
         repairer=repairer,
         ids=ids,
         root_keys=find_root_keys(settings.access, home, is_dev=settings.dev),
+        places=places,
     )
 
 
@@ -273,6 +282,37 @@ async def _open_with_workers(
     readiness.add_check("workers", workers.problem)
     await stack.enter_async_context(workers)
     return pages, workers
+
+
+def _make_sweeper(stores: _Stores, settings: Settings, clock: Clock) -> Sweeper:
+    storage = settings.storage
+    return Sweeper(
+        stores.catalog,
+        stores.places,
+        stores.ids,
+        clock,
+        settings=SweepSettings(age_s=storage.sweep_age_s, every_s=storage.sweep_every_s),
+        guard=stores.repairer.guard,
+    )
+
+
+def _expose_sweep(metrics: Metrics, sweeper: Sweeper) -> None:
+    """Let be seen when the last sweep ended, how far the present one is, and what was found."""
+    metrics.add_gauge(
+        "objstore_sweep_ended_seconds",
+        "Unix time at which the last complete sweep ended; 0 before the first.",
+        lambda: sweeper.ended_at / 1000,
+    )
+    metrics.add_gauge(
+        "objstore_sweep_scanned_files",
+        "Shard files that the sweep that runs, or the last one, has looked at.",
+        lambda: sweeper.report.scanned,
+    )
+    metrics.add_gauge(
+        "objstore_sweep_trashed_bytes",
+        "Unreferenced bytes that sweeps moved to the trash since the start.",
+        lambda: sweeper.trashed_bytes,
+    )
 
 
 def _expose(metrics: Metrics, stats: CatalogStats) -> None:

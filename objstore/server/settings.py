@@ -254,6 +254,18 @@ class StorageSettings:
         default=float(_DAY_S),
         danger="0 gives space back at once and leaves no second chance after a mistake in the field.",
     )
+    sweep_age_s: float = _setting(
+        Kind.SECONDS,
+        "Files on drives that nothing refers to are found and removed when the write that left them began so long ago.",
+        default=float(_DAY_S),
+        danger="No single upload or part may take longer: it is refused at its end.",
+    )
+    sweep_every_s: float = _setting(
+        Kind.SECONDS,
+        "How often drives are searched for such files.",
+        default=6 * 3_600.0,
+        danger="A search lists every file and reads all of the metadata, slowly.",
+    )
     reserve_bytes: int = _setting(
         Kind.BYTES,
         "Free space that a drive keeps: below it new data is refused, deletes still work.",

@@ -85,6 +85,9 @@ def _limits(settings: Settings) -> Iterator[str]:
     for name in ("idle_timeout_s", "head_timeout_s", "stall_timeout_s", "drain_deadline_s"):
         if getattr(listen, name) <= 0:
             yield f"{name}: must be more than 0"
+    for name in ("sweep_age_s", "sweep_every_s"):
+        if getattr(storage, name) <= 0:
+            yield f"{name}: must be more than 0"
     if listen.connections_max < 1:
         yield "connections_max: must be at least 1"
     if not 1 <= settings.workers <= _WORKERS_MAX:

@@ -8,7 +8,8 @@ is left.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import AsyncIterator, Collection
+from contextlib import asynccontextmanager
 from enum import Enum
 from typing import Final, Protocol
 
@@ -27,6 +28,7 @@ from objstore.storage import Drive
 
 __all__ = [
     "GarbageCollector",
+    "MoveGuard",
     "RepairableStore",
     "Repairer",
     "TrashPurger",
@@ -41,6 +43,7 @@ NO_BUCKET: Final = BucketId(bytes(16))
 _BATCH: Final = 256
 _REPAIR_BATCH: Final = 64
 _DAMAGED_MAX: Final = 10_000
+_MOVED_MAX: Final = 100_000
 _IDLE_S: Final = 5.0
 _AWAY_S: Final = 60.0
 _BACKOFF_S_MAX: Final = 60.0
@@ -62,6 +65,40 @@ class WorkerState(Enum):
 
     BUSY = "more to do at once"
     IDLE = "nothing to do"
+
+
+class MoveGuard:
+    """Keeps the sweep away from copies of shards whose record is about to change.
+
+    A repair puts a shard somewhere and then records the place. In between, and as long as nobody knows whether the record
+    was changed, the record says which copy is *not* wanted any more.
+    """
+
+    def __init__(self) -> None:
+        self._lock = anyio.Lock()
+        self._moved: set[tuple[DataId, int]] = set()
+        self._is_overfull = False
+
+    async def mark(self) -> None:
+        """Begin to note moves, when none is under way."""
+        async with self._lock:
+            self._moved.clear()
+            self._is_overfull = False
+
+    @asynccontextmanager
+    async def moving(self, extent: Extent) -> AsyncIterator[None]:
+        """Hold the sweep off while shards of an extent are placed and their places recorded."""
+        async with self._lock:
+            self._is_overfull = self._is_overfull or len(self._moved) >= _MOVED_MAX
+            if not self._is_overfull:
+                self._moved.add((extent.data_id, extent.part))
+            yield
+
+    @asynccontextmanager
+    async def unmoved(self, extent: Extent) -> AsyncIterator[bool]:
+        """Hold moves off; says whether none of this extent has begun since the mark."""
+        async with self._lock:
+            yield not self._is_overfull and (extent.data_id, extent.part) not in self._moved
 
 
 class Worker(Protocol):
@@ -176,6 +213,7 @@ class Repairer:
         self._catalog = catalog
         self._ids = ids
         self._clock = clock
+        self.guard = MoveGuard()
         self._data: RepairableStore | None = None
         self._damaged: dict[tuple[DataId, int, int], Extent] = {}
         self._after: dict[PartitionId, RepairPosition] = {}
@@ -213,7 +251,8 @@ class Repairer:
         entries = await self._catalog.repairs(limit=_REPAIR_BATCH, after=self._after)
         for partition, item in entries:
             self._after[partition] = item.position
-            await self._repair(data, partition, item)
+            async with self.guard.moving(item.extent):
+                await self._repair(data, partition, item)
         if len(entries) == _REPAIR_BATCH:
             return WorkerState.BUSY
         self._after.clear()
