@@ -60,7 +60,7 @@ from objstore.metadata.replica_events import (
 )
 from objstore.metadata.replica_log import ReplicaLog
 from objstore.metadata.replica_plan import next_change
-from objstore.metadata.snapshot import SnapshotStage, staged
+from objstore.metadata.snapshot import SnapshotStage, doomed, staged
 from objstore.metadata.sql_state import InlineIds
 from objstore.model.errors import (
     Corrupt,
@@ -79,6 +79,8 @@ _PAYLOAD: Final[RecordCodec[tuple[AnyCommand, ...]]] = RecordCodec(
     tuple[AnyCommand, ...], version=1
 )
 """An entry of the log: the commands of one partition that came together."""
+SNAPSHOT_MS: Final = 15_000
+"""After so long without a sign of a follower its snapshot is made again, unless it is still being copied."""
 _Refused = tuple[PartitionId, int, int]
 """A command by partition, index of its entry and position in it."""
 
@@ -449,7 +451,7 @@ class ReplicaMachine:
             error = InvariantError("a snapshot is to be installed that is not there")
             raise _DamagedError(replica.partition, error)
         self._stage.install(replica.partition)
-        self._leftovers = self._stage.leftovers()
+        self._leftovers.append(doomed(replica.partition))
         replica.applier = None
 
     # --- events
@@ -534,7 +536,9 @@ class ReplicaMachine:
         if replica is not None or partition in self._damaged:
             return replica
         try:
-            log = PartitionLog(LogConfig(replica=self.replica), self._log.load(partition))
+            log = PartitionLog(
+                LogConfig(replica=self.replica, snapshot_ms=SNAPSHOT_MS), self._log.load(partition)
+            )
         except ObjstoreError as error:
             self._give_up(partition, str(error))
             return None

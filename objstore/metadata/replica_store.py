@@ -15,6 +15,7 @@ Promises
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -140,6 +141,8 @@ class ReplicaStore:
             self._failure = cause
         self._transport.leave(self.replica)
         self._queue.put(None)
+        self.copies.close()
+        self.reader.close()
         self._fail_waiting()
 
     def submit(self, partition: PartitionId, command: Command) -> _Future:
@@ -231,8 +234,14 @@ class ReplicaStore:
                 self._failure = error
             self._call_loop(self._tell_failure, error)
         finally:
-            if self._failure is None:
-                self._connection.close()
+            self._give_up_file()
+
+    def _give_up_file(self) -> None:
+        """Close the file; after a failure as it is, without a checkpoint: recovery decides what is in it."""
+        if self._failure is not None:
+            self._connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
+        with contextlib.suppress(apsw.Error):
+            self._connection.close()
 
     def _loop_rounds(self) -> None:
         machine = self._machine
@@ -246,7 +255,9 @@ class ReplicaStore:
             for event in events:
                 machine.take(event, now)
                 if isinstance(event, SnapshotRead):
-                    self.copies.start_next(machine.snapshot_point, self.post)
+                    self.copies.ended(
+                        event.partition, event.target, machine.snapshot_point, self.post
+                    )
             machine.handle_timers(now)
             self._work(now)
             self._wal.checkpoint_if_due()

@@ -22,7 +22,7 @@ import xxhash
 from objstore.metadata.sql_state import InlineIds
 from objstore.model.names import PartitionId
 
-__all__ = ["Slice", "SnapshotStage", "digest_of", "read_slices", "staged"]
+__all__ = ["Slice", "SliceDigest", "SnapshotStage", "digest_of", "doomed", "read_slices", "staged"]
 
 ROWS_MAX: Final = 250
 """Rows of a slice: with the largest inline bytes 32 MiB, with usual ones far less."""
@@ -172,7 +172,7 @@ class SnapshotStage:
             move = f"UPDATE {table} SET partition=? WHERE partition=?"  # noqa: S608 - constants
             self._execute(move, (doomed(partition), partition))
             self._execute(move, (partition, staged(partition)))
-        self._shards.clear()
+        self._forget(staged(partition))
 
     def has_staged(self, partition: int, applied: int) -> bool:
         """Tell whether a whole snapshot of that index waits to be installed."""
@@ -205,8 +205,11 @@ class SnapshotStage:
             if self._connection.changes():
                 return True
         self._execute("DELETE FROM partitions WHERE partition=?", (number,))
-        self._shards.clear()
+        self._forget(number)
         return False
+
+    def _forget(self, number: int) -> None:
+        self._shards = {key: value for key, value in self._shards.items() if key[0] != number}
 
     def _purge_shard(self, shard: int) -> bool:
         for table in (*_INLINED, *_PLAIN):
@@ -239,7 +242,9 @@ class SnapshotStage:
         )
 
     def _add_of_shard(self, target: int, piece: Slice) -> None:
-        shard = self._shards[target, piece.bucket_id]
+        shard = self._shards.get((target, piece.bucket_id))
+        if shard is None:
+            return  # another copy has displaced this one: its digest will not be right
         if piece.table == "finished":
             rows = [(shard, row[0], target, *row[1:]) for row in piece.rows]
         elif piece.table == "uploads":

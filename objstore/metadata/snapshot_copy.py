@@ -34,7 +34,7 @@ _Post = Callable[[Event], None]
 
 
 class SnapshotCopies:
-    """The copies that one store makes. `start` and `start_next` are called on its writer thread."""
+    """The copies that one store makes. `start` and `ended` are called on its writer thread."""
 
     def __init__(self, path: Path, replica: ReplicaId, transport: LocalTransport) -> None:
         self._path = path
@@ -42,7 +42,7 @@ class SnapshotCopies:
         self._transport = transport
         self._threads = ThreadPoolExecutor(COPIES_MAX, thread_name_prefix="snapshot")
         self._waiting: deque[tuple[PartitionId, ReplicaId]] = deque()
-        self._running = 0
+        self._running: set[tuple[PartitionId, ReplicaId]] = set()
         self.copied_rows = 0
         """Rows sent so far (for metrics)."""
 
@@ -53,8 +53,10 @@ class SnapshotCopies:
     def start(
         self, partition: PartitionId, target: ReplicaId, point: Snapshot, post: _Post
     ) -> None:
-        """Copy the state as it is now, or put the copy into the queue."""
-        if self._running >= COPIES_MAX:
+        """Copy the state as it is now, or put the copy into the queue; one that is under way goes on."""
+        if (partition, target) in self._running:
+            return
+        if len(self._running) >= COPIES_MAX:
             if (partition, target) not in self._waiting:
                 self._waiting.append((partition, target))
             return
@@ -62,13 +64,19 @@ class SnapshotCopies:
         connection.execute("BEGIN")
         # The first read fixes what the transaction sees.
         connection.execute("SELECT 1 FROM partitions WHERE partition=?", (partition,)).fetchall()
-        self._running += 1
+        self._running.add((partition, target))
         self._threads.submit(self._copy, connection, partition, target, point, post)
 
-    def start_next(self, point_of: Callable[[PartitionId], Snapshot | None], post: _Post) -> None:
+    def ended(
+        self,
+        partition: PartitionId,
+        target: ReplicaId,
+        point_of: Callable[[PartitionId], Snapshot | None],
+        post: _Post,
+    ) -> None:
         """A copy has ended: begin one that waits."""
-        self._running -= 1
-        while self._waiting and self._running < COPIES_MAX:
+        self._running.discard((partition, target))
+        while self._waiting and len(self._running) < COPIES_MAX:
             partition, target = self._waiting.popleft()
             point = point_of(partition)
             if point is not None:
