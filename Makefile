@@ -5,10 +5,11 @@ BIN := .venv/bin
 DATA ?= ./data
 ARGS ?=
 SEED ?= 1
+SECONDS ?= 60
 TEST_ARGS ?= -n 2
 
 .DEFAULT_GOAL := help
-.PHONY: help run test setup check fmt lint format-check contracts types tidy gates unit build smoke bench sim conformance docs clients etcd clean
+.PHONY: help run test setup check fmt lint format-check contracts types tidy gates unit build smoke bench sim fuzz conformance docs clients etcd clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -69,8 +70,11 @@ smoke: build ## Install the wheel into an environment of its own and serve with 
 bench: setup ## Measure end to end; lines go to results/ (ARGS="--rounds 3")
 	$(BIN)/python benchmarks/e2e_bench.py $(ARGS)
 
-sim: setup ## Replay one simulated schedule (SEED=n)
-	$(BIN)/python -m pytest -q tests/sim --seed $(SEED)
+sim: setup ## Replay one simulated schedule (SEED=n, ARGS=--trace to see it all)
+	$(BIN)/python -m objstore.testing.sim --seed $(SEED) $(ARGS)
+
+fuzz: setup ## Fuzz the parsers of untrusted bytes (SECONDS=60 for each, ARGS="xml target")
+	$(BIN)/python tests/fuzz/run.py --seconds $(SECONDS) $(ARGS)
 
 .venv-s3tests/.objstore-stamp: requirements/s3tests.lock deploy/bootstrap.py
 	@$(PYTHON) -I deploy/bootstrap.py s3tests
@@ -80,6 +84,7 @@ conformance: setup .venv-s3tests/.objstore-stamp ## Run the public S3 suite (S3_
 
 docs: setup ## Write the pages that are made from tables
 	$(BIN)/python -m objstore.server.settings_page
+	$(BIN)/python -m objstore.server.limits_page
 
 clean: ## Remove what was built; environments and data stay
 	rm -rf dist build .contracts.log .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .coverage

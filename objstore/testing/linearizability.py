@@ -71,7 +71,8 @@ def find_order(
 ) -> list[Operation] | None:
     """Return the operations in an order that explains the history, or nothing if there is none.
 
-    An action that happens to change nothing in one state is no read: later in the order it might. Operations of unknown outcome that did not have to happen are left out.
+    An action that happens to change nothing in one state is no read: later in the order it might. Operations of unknown
+    outcome that did not have to happen are left out.
     """
     ordered = sorted(operations, key=_called)
     reads = completed = 0

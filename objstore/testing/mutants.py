@@ -52,9 +52,7 @@ class Mutant:
 MUTANTS: dict[str, Mutant] = {}
 """All mutants by name."""
 
-Part = (
-    type[PartitionLog] | type[SimReplica] | type[Disk] | type[KeyValueMachine] | type[Client]
-)
+Part = type[PartitionLog] | type[SimReplica] | type[Disk] | type[KeyValueMachine] | type[Client]
 
 
 def _mutant(rule: str, *, budget: int, directed: str = ""):  # type: ignore[no-untyped-def]  # noqa: ANN202
@@ -168,9 +166,7 @@ class FetchesOnePiece(PartitionLog):
 
     def _continue_fetch(self, now: Instant) -> None:
         self._source = ReplicaId("")
-        self._promises = {
-            peer: (self._log.last_epoch, self._log.last_index) for peer in self._promises
-        }
+        self._promises = dict.fromkeys(self._promises, (self._log.last_epoch, self._log.last_index))
         self._try_open(now)
 
 
@@ -446,7 +442,7 @@ class CursorApartFromState(Disk):
     def _tear(self, torn: Sequence[Ready | Applied]) -> None:
         for transaction in torn:
             if isinstance(transaction, Applied):
-                self.applied = min(transaction.index, self.compacted[0] + len(self.entries))
+                self.applied = min(transaction.upto, self.compacted[0] + len(self.entries))
                 self.membership = transaction.membership
 
 

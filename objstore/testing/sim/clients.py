@@ -186,4 +186,3 @@ class Client:
             cluster.open_clients -= 1
         else:
             cluster.loop.after(int(self._random.random() * self.pace_ms), self._call)
-

@@ -1,9 +1,9 @@
 """The command line of the simulation.
 
-    python -m objstore.testing.sim --seed 42                 one schedule: what it was and how it ended
-    python -m objstore.testing.sim --seed 42 --trace         and everything that happened in it
-    python -m objstore.testing.sim --seed 0 --schedules 1000 a thousand, from that seed on
-    python -m objstore.testing.sim --seed 0 --mutant NAME    with one rule switched off
+python -m objstore.testing.sim --seed 42                 one schedule: what it was and how it ended
+python -m objstore.testing.sim --seed 42 --trace         and everything that happened in it
+python -m objstore.testing.sim --seed 0 --schedules 1000 a thousand, from that seed on
+python -m objstore.testing.sim --seed 0 --mutant NAME    with one rule switched off
 """
 
 from __future__ import annotations

@@ -31,7 +31,7 @@ __all__ = ["Applied", "Disk"]
 class Applied(NamedTuple):
     """One apply transaction: state, cursor and what may be forgotten move together."""
 
-    index: int
+    upto: int
     membership: Membership
     machine: KeyValueMachine
     compact_to: int

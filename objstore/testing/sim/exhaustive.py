@@ -1,8 +1,8 @@
 """Every schedule of a small scope: three replicas, two namings, two clients with two operations each, one crash at most.
 
-Breadth first over the states that the real cores can reach. The network is the set of messages that were sent and may
-still be delivered: a message that is never delivered is lost, one that is delivered twice is doubled, and any order is
-possible. Loss needs no step of its own, because nothing has to happen. A crash loses a Ready before it is persisted, or
+Breadth first over the states that the real cores can reach. The network is the set of messages that were sent, and
+each of them may be delivered at any time, any number of times, or never: so loss, doubling and reordering need no steps
+of their own, and are not bounded. A crash loses a Ready before it is persisted, or
 after it and before it is sent.
 
 A state is expanded once: states are told apart by a fingerprint of everything that decides what can follow. Checked in
@@ -32,6 +32,7 @@ from objstore.consensus import (
     ReplicaId,
     Role,
 )
+from objstore.consensus.messages import AppendReply, EpochRefused, FetchReply, PromiseReply
 from objstore.model.errors import InvariantError
 from objstore.model.instant import Instant
 from objstore.testing.sim.checkers import Violation
@@ -51,10 +52,6 @@ class Scope(msgspec.Struct, frozen=True):
     """The replica that each write is proposed to, at any time while it leads."""
     reads: tuple[int, ...] = (0, 1)
     crashes: int = 1
-    deliveries: int = 2
-    """How often one message may arrive: 1 = no doubling."""
-    doubled: int = 1
-    """How many messages may arrive twice in one schedule."""
 
 
 class Searched(msgspec.Struct, frozen=True):
@@ -65,7 +62,7 @@ class Searched(msgspec.Struct, frozen=True):
     is_complete: bool
     """Every reachable state was seen; else the bound on states was reached first."""
     acknowledged: int
-    """Most writes that were acknowledged in any one state."""
+    """Highest index that was acknowledged in any state."""
     reads: int
     """Reads that were answered, over all steps."""
 
@@ -82,14 +79,13 @@ class _Store(NamedTuple):
 
 class _State(NamedTuple):
     stores: tuple[_Store, ...]
-    network: tuple[tuple[Message, int], ...]
-    """Messages with the number of deliveries that are left, in order of sending."""
+    network: frozenset[int]
+    """Numbers of the messages that were sent and can still change anything."""
     namings: int
     """Bits of those that have happened; the same for writes and reads."""
     writes: int
     reads: int
     crashes: int
-    doubled: int
     acknowledged: int
     """Highest index whose proposer knows that it is committed."""
     waiting: tuple[tuple[int, int, int], ...]
@@ -98,17 +94,7 @@ class _State(NamedTuple):
     @property
     def mark(self) -> Hashable:
         """Return what decides what can follow, and nothing else."""
-        return (
-            tuple(store.mark for store in self.stores),
-            frozenset(self.network),
-            *self[2:],
-        )
-
-
-class _Crashed(NamedTuple):
-    """Where a step dies."""
-
-    is_persisted: bool
+        return tuple(store.mark for store in self.stores), self.network, self[2:]
 
 
 def search(
@@ -119,7 +105,7 @@ def search(
     first = walk.first()
     seen = {first.mark}
     queue = deque([first])
-    steps = acknowledged = 0
+    steps = 0
     while queue and len(seen) < states_max:
         for state in walk.after(queue.popleft()):
             steps += 1
@@ -127,7 +113,6 @@ def search(
             if mark not in seen:
                 seen.add(mark)
                 queue.append(state)
-                acknowledged = max(acknowledged, 2 * len(scope.writes) - len(state.waiting))
     return Searched(len(seen), steps, not queue, walk.acknowledged, walk.reads)
 
 
@@ -139,6 +124,9 @@ class _Walk:
         self.leaders: dict[int, ReplicaId] = {}
         self.acknowledged = 0
         self.reads = 0
+        self.messages: list[Message] = []
+        self.numbers: dict[Message, int] = {}
+        """Equal messages have one number: a doubled one is the same thing twice."""
 
     def first(self) -> _State:
         state = LogState.founding(*REPLICAS)
@@ -146,7 +134,7 @@ class _Walk:
         for name in REPLICAS:
             core = self.kind(LogConfig(replica=name, resend_ms=1), state)
             stores.append(_marked(core, state.hard_state, (), 0))
-        return _State(tuple(stores), (), 0, 0, 0, 0, 0, 0, ())
+        return _State(tuple(stores), frozenset(), 0, 0, 0, 0, 0, ())
 
     def after(self, state: _State) -> Iterator[_State]:
         """Yield every state that one step leads to."""
@@ -159,14 +147,11 @@ class _Walk:
                 yield self._restarted(state, place)
 
     def _deliveries(self, state: _State) -> Iterator[_State]:
-        for number, (message, left) in enumerate(state.network):
-            rest = (*state.network[:number], *state.network[number + 1 :])
+        for number in state.network:
+            message = self.messages[number]
             place = REPLICAS.index(message.target)
-            yield from self._deliver(state._replace(network=rest), place, message)
-            if left > 1 and state.doubled < self.scope.doubled:
-                kept = (*rest, (message, left - 1))
-                twice = state._replace(network=kept, doubled=state.doubled + 1)
-                yield from self._deliver(twice, place, message)
+            if _matters(message, state.stores[place].core):
+                yield from self._deliver(state, place, message)
 
     def _deliver(self, state: _State, place: int, message: Message) -> Iterator[_State]:
         core = _clone(state.stores[place].core)
@@ -228,13 +213,20 @@ class _Walk:
             state, store = self._acted(state, place, store, ready)
             core.advance(ready)
         done = _marked(core, store.hard_state, store.entries, store.applied)
-        return state._replace(stores=_replaced(state.stores, place, done))
+        stores = _replaced(state.stores, place, done)
+        network = frozenset(
+            number
+            for number in state.network
+            if self.messages[number].target != done.core.replica
+            or _matters(self.messages[number], core)
+        )
+        return state._replace(stores=stores, network=network)
 
     def _acted(
         self, state: _State, place: int, store: _Store, ready: Ready
     ) -> tuple[_State, _Store]:
         """Send, apply and answer what a Ready holds."""
-        sent = tuple((message, self.scope.deliveries) for message in ready.messages)
+        sent = frozenset(map(self._number, ready.messages))
         waiting, acknowledged = list(state.waiting), state.acknowledged
         for entry in ready.committed:
             self._check_committed(state, entry)
@@ -249,11 +241,17 @@ class _Walk:
                 raise Violation("fresh reads", f"answered at {store.applied}: {read}")
         state = state._replace(
             stores=_replaced(state.stores, place, store),
-            network=state.network + sent,
+            network=state.network | sent,
             waiting=tuple(waiting),
             acknowledged=acknowledged,
         )
         return state, store
+
+    def _number(self, message: Message) -> int:
+        number = self.numbers.setdefault(message, len(self.messages))
+        if number == len(self.messages):
+            self.messages.append(message)
+        return number
 
     def _restarted(self, state: _State, place: int) -> _State:
         """Lose what is not durable, and start again from the disk."""
@@ -309,9 +307,6 @@ def _persisted(store: _Store, ready: Ready) -> tuple[HardState, tuple[Entry, ...
 
 # --- copies and fingerprints of a core ----------------------------------------------------------------------
 
-_FIXED = ("config", "replica", "kind")
-_VOLATILE = ("_handlers", "_traces", "_now", "_resend_at", "_retry_at", "_out", "_out_leads")
-
 
 def _clone(core: PartitionLog) -> PartitionLog:
     """Copy a core that has no Ready out, as deep as it is changed by its own methods."""
@@ -321,11 +316,11 @@ def _clone(core: PartitionLog) -> PartitionLog:
         kind = type(value)
         if kind is list or kind is dict or kind is deque:
             state[name] = value.copy()
-    log = state["_log"] = copy.copy(core._log)  # noqa: SLF001 the search lives off the core's own state
-    log._entries = log._entries.copy()  # noqa: SLF001
-    state["_progress"] = {peer: copy.copy(at) for peer, at in core._progress.items()}  # noqa: SLF001
+    log = state["_log"] = copy.copy(core._log)
+    log._entries = log._entries.copy()
+    state["_progress"] = {peer: copy.copy(at) for peer, at in core._progress.items()}
     state["_handlers"] = {
-        message: getattr(twin, handler.__name__) for message, handler in core._handlers.items()  # noqa: SLF001
+        message: getattr(twin, handler.__name__) for message, handler in core._handlers.items()
     }
     return twin
 
@@ -334,21 +329,45 @@ def _marked(
     core: PartitionLog, hard_state: HardState, entries: tuple[Entry, ...], applied: int
 ) -> _Store:
     """Return a store with the fingerprint of everything in it that can matter later."""
-    parts: list[Hashable] = [hard_state, entries, applied]
-    for name, value in core.__dict__.items():
-        if name not in _VOLATILE and name not in _FIXED:
-            parts.append(_frozen(value))
-    return _Store(core, hard_state, entries, applied, tuple(parts))
+    parts = (
+        applied,
+        len(entries) and tuple((entry.epoch, entry.payload) for entry in entries),
+        core._epoch,
+        core._leader,
+        core._role.value,
+        core._commit,
+        core._log.last_index,
+        core._log.last_epoch,
+        *_marks_of_role(core),
+    )
+    return _Store(core, hard_state, entries, applied, parts)
 
 
-def _frozen(value: object) -> Hashable:
-    """Return something that can be hashed and is equal where the value is."""
-    if isinstance(value, list | deque | tuple):
-        return tuple(map(_frozen, value))
-    if isinstance(value, dict):
-        return tuple((key, _frozen(inner)) for key, inner in value.items())
-    if hasattr(type(value), "__slots__") and not isinstance(value, Hashable | msgspec.Struct):
-        return tuple(_frozen(getattr(value, name)) for name in type(value).__slots__)
-    if type(value).__name__ in {"Progress", "ReplicaLog"}:
-        return tuple(_frozen(getattr(value, name)) for name in type(value).__slots__)
-    return value  # type: ignore[return-value]
+def _marks_of_role(core: PartitionLog) -> tuple[Hashable, ...]:
+    """Return what only a candidate, or only a leader, goes by."""
+    if core._role is Role.CANDIDATE:
+        return tuple(sorted(core._promises.items())), core._source
+    if core._role is Role.FOLLOWER:
+        return ()
+    return (
+        core._durable,
+        core._opening_index,
+        core._round,
+        tuple((number, index, tuple(contexts)) for number, index, contexts in core._rounds),
+        tuple(core._reads_waiting),
+        tuple(
+            (at.state.value, at.match, at.next, at.paused, at.round_acked)
+            for at in core._progress.values()
+        ),
+    )
+
+
+def _matters(message: Message, target: PartitionLog) -> bool:
+    """Tell whether a message can still change anything: epochs and roles only move on."""
+    if isinstance(message, PromiseReply | FetchReply):
+        return target._role is Role.CANDIDATE and message.epoch == target._epoch
+    if isinstance(message, AppendReply):
+        return target._role is not Role.FOLLOWER and message.epoch == target._epoch
+    if isinstance(message, EpochRefused):
+        return target._role is not Role.FOLLOWER and message.epoch > target._epoch
+    return True

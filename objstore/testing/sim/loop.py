@@ -39,7 +39,9 @@ class EventLoop:
     def after(self, delay_ms: int, action: Callable[..., None], *arguments: object) -> None:
         """Have the action happen after a while."""
         self._order += 1
-        heapq.heappush(self._heap, (self.now + delay_ms, self._tie(), self._order, action, arguments))
+        heapq.heappush(
+            self._heap, (self.now + delay_ms, self._tie(), self._order, action, arguments)
+        )
 
     @property
     def is_idle(self) -> bool:

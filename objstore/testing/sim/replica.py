@@ -24,8 +24,8 @@ from objstore.consensus import (
     Snapshot,
     decode_membership,
 )
-from objstore.consensus.messages import AppendRequest
 from objstore.consensus.describe import describe_message, describe_ready
+from objstore.consensus.messages import AppendRequest
 from objstore.model.errors import CorruptRecord, InvariantError
 from objstore.model.instant import Instant
 from objstore.testing.sim.checkers import Violation
@@ -61,8 +61,8 @@ class SimReplica:
 
     __slots__ = (
         "_network",
-        "_ready",
         "_reads",
+        "_ready",
         "_sent_early",
         "_waiting",
         "applied",
@@ -138,8 +138,7 @@ class SimReplica:
     def now(self) -> Instant:
         """Read the local clock: it is off and it jumps, but the driver never hands in less than before."""
         time = Instant(self.loop.now + self.clock_offset_ms)
-        if time > self.latest:
-            self.latest = time
+        self.latest = max(self.latest, time)
         return self.latest
 
     @property
@@ -226,10 +225,9 @@ class SimReplica:
             self.loop.at(self.drives_at, self._drive_later, self.life)
 
     def _drive_later(self, life: int) -> None:
-        if life == self.life:
-            if self._is_awake(self._drive_later, life):
-                self.drives_at = -1
-                self._drive()
+        if life == self.life and self._is_awake(self._drive_later, life):
+            self.drives_at = -1
+            self._drive()
 
     def _drive(self) -> None:
         """Take Readies until there is nothing to do, or until one waits for its sync."""
@@ -244,7 +242,7 @@ class SimReplica:
                 text = f"{self.name} ready\n{describe_ready(ready)}"
                 self.cluster.trace.note(self.loop.now, text)
             if ready.soft_state is not None:
-                self._role_changed(ready)
+                self._role_changed()
             if ready.must_persist:
                 self.persist(ready)
                 return
@@ -252,7 +250,7 @@ class SimReplica:
         if self._ready is None and self.is_up:
             self.arm_timer()
 
-    def _role_changed(self, ready: Ready) -> None:
+    def _role_changed(self) -> None:
         if self.log.role is Role.LEADER:
             self.checkers.leading(self.log)
         else:

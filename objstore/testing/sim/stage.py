@@ -115,7 +115,7 @@ class Stage:
     def play(self, command: str) -> str:
         """Do a command and return what there is to show."""
         name, *arguments = command.split()
-        play: Callable[..., object] = getattr(self, f"do_{name}")
+        play: Callable[..., object] = getattr(self, f"_do_{name}")
         result = play(*arguments)
         return "ok" if result is None else str(result)
 
@@ -123,14 +123,14 @@ class Stage:
         """Return the core of a replica."""
         return self.stores[name].log
 
-    def do_found(self, *names: str) -> None:
+    def _do_found(self, *names: str) -> None:
         voters = [ReplicaId(name) for name in names]
         self.stores |= {name: _Store(name, LogState.founding(*voters), self.kind) for name in names}
 
-    def do_spare(self, name: str) -> None:
+    def _do_spare(self, name: str) -> None:
         self.stores[name] = _Store(name, LogState(), self.kind)
 
-    def do_store(self, name: str, *words: str) -> None:
+    def _do_store(self, name: str, *words: str) -> None:
         epochs = [int(word) for word in words if "=" not in word]
         marks = dict(word.split("=") for word in words if "=" in word)
         entries = [Entry(e, i, f"v{e}.{i}".encode()) for i, e in enumerate(epochs, 1)]
@@ -143,23 +143,23 @@ class Stage:
         )
         self.stores[name] = _Store(name, state, self.kind)
 
-    def do_lead(self, name: str, epoch: str) -> object:
+    def _do_lead(self, name: str, epoch: str) -> object:
         return self.log(name).become_leader(Epoch(int(epoch)), self.now)
 
-    def do_propose(self, name: str, *payloads: str) -> object:
+    def _do_propose(self, name: str, *payloads: str) -> object:
         return self.log(name).propose([payload.encode() for payload in payloads], self.now)
 
-    def do_read(self, name: str, context: str) -> object:
+    def _do_read(self, name: str, context: str) -> object:
         return self.log(name).request_read(context, self.now)
 
-    def do_change(self, name: str, kind: str, replica: str) -> object:
+    def _do_change(self, name: str, kind: str, replica: str) -> object:
         change = MembershipChange(ChangeKind(kind), ReplicaId(replica))
         return self.log(name).propose_change(change, self.now)
 
-    def do_hand_over(self, name: str, target: str) -> object:
+    def _do_hand_over(self, name: str, target: str) -> object:
         return self.log(name).hand_over(ReplicaId(target), self.now)
 
-    def do_run(self, name: str) -> str:
+    def _do_run(self, name: str) -> str:
         store = self.stores[name]
         if not store.log.has_ready:
             return "nothing"
@@ -172,7 +172,7 @@ class Stage:
             store.log.send_snapshot(target, store.log.snapshot_point(), self.now)
         return describe_ready(ready)
 
-    def do_persist(self, name: str) -> str:
+    def _do_persist(self, name: str) -> str:
         ready = self.log(name).take_ready()
         self.stores[name].persist(ready)
         return describe_ready(ready)
@@ -183,46 +183,46 @@ class Stage:
         self.network = [m for m in self.network if not any(m is other for other in taken)]
         return taken
 
-    def do_deliver(self, source: str, target: str, count: str = str(ROUNDS_MAX)) -> str:
+    def _do_deliver(self, source: str, target: str, count: str = str(ROUNDS_MAX)) -> str:
         taken = self.take(source, target, int(count))
         for message in taken:
             self.log(target).receive(message, self.now)
         return "\n".join(map(describe_message, taken)) or "nothing"
 
-    def do_drop(self, source: str, target: str) -> str:
+    def _do_drop(self, source: str, target: str) -> str:
         return "\n".join(map(describe_message, self.take(source, target))) or "nothing"
 
-    def do_tick(self, milliseconds: str) -> None:
+    def _do_tick(self, milliseconds: str) -> None:
         self.now = Instant(self.now + int(milliseconds))
         for store in self.stores.values():
             store.log.handle_timer(self.now)
 
-    def do_settle(self) -> None:
+    def _do_settle(self) -> None:
         for _ in range(ROUNDS_MAX):
             if self.network:
                 message = self.network.pop(0)
                 self.log(message.target).receive(message, self.now)
-            elif not any([self.do_run(n) != "nothing" for n in self.stores]):  # noqa: C419 run all
+            elif not any([self._do_run(n) != "nothing" for n in self.stores]):  # noqa: C419 run all
                 return
         check(False, "the replicas do not come to rest")
 
-    def do_cut(self, name: str) -> None:
+    def _do_cut(self, name: str) -> None:
         self.cut_off.append(name)
         self.network = [m for m in self.network if name not in {m.source, m.target}]
 
-    def do_heal(self, name: str) -> None:
+    def _do_heal(self, name: str) -> None:
         self.cut_off.remove(name)
 
-    def do_crash(self, name: str) -> None:
+    def _do_crash(self, name: str) -> None:
         self.stores[name].start()
 
-    def do_show(self, *names: str) -> str:
+    def _do_show(self, *names: str) -> str:
         return "\n".join(describe_log(self.log(name)) for name in names)
 
-    def do_followers(self, name: str) -> str:
+    def _do_followers(self, name: str) -> str:
         return describe_progress(self.log(name))
 
-    def do_majority(self, name: str) -> str:
+    def _do_majority(self, name: str) -> str:
         log = self.log(name)
         return describe_majority(log.membership.voters, log.known_durable)
 
