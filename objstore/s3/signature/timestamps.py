@@ -50,16 +50,13 @@ def parse_http_date(text: bytes) -> Instant | None:
 
 def format_basic(instant: Instant) -> bytes:
     """Return `yyyymmddThhmmssZ`, the form that is signed."""
-    return _utc(instant).strftime("%Y%m%dT%H%M%SZ").encode("ascii")
+    return format_extended(instant).replace("-", "").replace(":", "").encode("ascii")
 
 
 def format_extended(instant: Instant) -> str:
     """Return `yyyy-mm-ddThh:mm:ssZ`, the form that error documents show."""
-    return _utc(instant).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-def _utc(instant: Instant) -> datetime:
-    return datetime.fromtimestamp(instant // MS_PER_SECOND, tz=UTC)
+    # Not strftime: how it writes years before 1000 depends on the C library.
+    return f"{datetime.fromtimestamp(instant // MS_PER_SECOND, tz=UTC).replace(tzinfo=None).isoformat()}Z"
 
 
 def _instant(*fields: int) -> Instant | None:

@@ -59,3 +59,11 @@ def test_formats():
     assert format_basic(Instant(MOMENT + 999)) == b"19941106T084937Z"
     assert format_extended(Instant(MOMENT + 999)) == "1994-11-06T08:49:37Z"
     assert parse_basic(format_basic(MOMENT)) == MOMENT
+
+
+def test_early_years_keep_their_four_digits():
+    """A date of the first millennium in a credential must come back as it was signed."""
+    early = parse_basic(b"00240531T101112Z")
+    assert early is not None
+    assert format_basic(early) == b"00240531T101112Z"
+    assert format_extended(early) == "0024-05-31T10:11:12Z"
