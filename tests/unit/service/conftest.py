@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import tempfile
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import anyio
 import pytest
@@ -277,6 +279,21 @@ def run(tmp_path):
         async def main():
             async with open_world(tmp_path, **options) as world:
                 await story(world)
+
+        anyio.run(main)
+
+    return run_story
+
+
+@pytest.fixture
+def run_anew(tmp_path):
+    """Run stories, each in a fresh world: for tests with many examples."""
+
+    def run_story(story, **options):
+        async def main():
+            with tempfile.TemporaryDirectory(dir=tmp_path) as directory:
+                async with open_world(Path(directory), **options) as world:
+                    await story(world)
 
         anyio.run(main)
 
