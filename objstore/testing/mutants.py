@@ -152,7 +152,7 @@ class TakesShortestLog(PartitionLog):
         return -last_epoch, -last_index
 
 
-@_mutant("rule 2", budget=5_000, directed="takeover_highest_epoch")
+@_mutant("rule 2", budget=2000, directed="takeover_highest_epoch")
 class TakesLongestLog(PartitionLog):
     """Length comes before epoch."""
 
@@ -280,7 +280,7 @@ class CommitsByItself(PartitionLog):
             self._commit_to(index)
 
 
-@_mutant("rule 5", budget=5_000)
+@_mutant("rule 5", budget=0, directed="older_epochs_are_not_counted")
 class CommitsOlderEpochs(PartitionLog):
     """Entries of older epochs are committed by counting them."""
 
@@ -320,7 +320,7 @@ class CountsLearners(PartitionLog):
 # --- rule 6: reads ------------------------------------------------------------------------------------------
 
 
-@_mutant("rule 6", budget=1_000)
+@_mutant("rule 6", budget=5000, directed="stale_leader")
 class ReadsWithoutAsking(PartitionLog):
     """A leader answers reads because it believes that it leads."""
 
@@ -331,7 +331,7 @@ class ReadsWithoutAsking(PartitionLog):
         return super().request_read(context, now)
 
 
-@_mutant("rule 6", budget=2_000)
+@_mutant("rule 6", budget=0, directed="old_rounds_confirm_nothing")
 class OldAnswersConfirmReads(PartitionLog):
     """Answers to the round before count for this one."""
 
@@ -379,7 +379,7 @@ class ChangesTwiceAtOnce(PartitionLog):
         return "" if change.replica != self.replica else super()._change_refusal(change)
 
 
-@_mutant("rule 7", budget=2_000)
+@_mutant("rule 7", budget=0, directed="membership_that_was_cut_off")
 class KeepsTruncatedMemberships(PartitionLog):
     """A membership that was cut off stays in force."""
 

@@ -80,6 +80,7 @@ class Cluster:
             self._add(name, Membership(tuple(founders)))
         self.control = ControlStore(self, actor(5))
         self.open_clients = 0
+        self.is_quiet = False
         self.operator = Operator(self, actor(6), founders)
         self._open_clients(actor(7))
         self._plan_faults()
@@ -212,6 +213,7 @@ class Cluster:
     def _heal(self) -> None:
         if self.trace is not None:
             self.trace.note(self.loop.now, "all faults end")
+        self.is_quiet = True
         self.network.heal(NetworkWeather(latency_ms=self.plan.weather.latency_ms))
         self.control.away_until = 0
         now = self.loop.now

@@ -161,7 +161,10 @@ class SimReplica:
         self._wake()
 
     def name_leader(self, epoch: Epoch) -> None:
-        """Hear from the control store that this replica was named."""
+        """Hear from the control store that this replica was named; in the quiet, namings are not doubled any more."""
+        control = self.cluster.control
+        if self.cluster.is_quiet and (control.epoch, control.leader) != (epoch, self.name):
+            return
         if self._is_awake(self.name_leader, epoch):
             self._note(f"is named leader of epoch {epoch}")
             self.log.become_leader(epoch, self.now())
