@@ -66,12 +66,12 @@ class ControlStore:
 
     @property
     def is_doubled(self) -> bool:
-        """Tell whether a replica promised itself the epoch that another one leads: only a new epoch frees it."""
+        """Tell whether a replica promised the epoch to another one than its leader: only a new epoch frees it."""
         return any(
             replica.is_up
             and replica.name != self.leader
             and replica.log.epoch == self.epoch
-            and replica.log.leader == replica.name
+            and replica.log.leader != self.leader
             for replica in self._cluster.replicas.values()
         )
 
