@@ -138,6 +138,11 @@ class ReplicatedControlStore:
 
     # --- copies that come and go
 
+    def was_full(self, name: str) -> bool:
+        """Tell whether a copy is behind only because its drive was full: it may be given everything again."""
+        copy = self._copies.get(name)
+        return copy is not None and isinstance(copy.failure, apsw.FullError)
+
     def lose(self, name: str) -> None:
         """Stop writing a copy: its drive is gone."""
         copy = self._copies.pop(name, None)

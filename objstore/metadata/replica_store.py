@@ -272,6 +272,7 @@ class ReplicaStore:
             except apsw.FullError:
                 self._wait_for_room()
                 continue
+            self.is_full = False
             if more:
                 seconds = perf_counter() - started
                 self.stats.count_batch(len(self._answers), apply_s=0.0, commit_s=seconds)

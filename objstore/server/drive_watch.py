@@ -91,6 +91,8 @@ class DriveWatch:
                     await self._try(site, self._start_anew)
                 elif site.drive is None and state is DriveState.FINE:
                     await self._try(site, self._take_back)
+                elif self._control.was_full(site.drive_id):
+                    await self._try(site, self._catch_up)
                 await anyio.sleep(LOOK_EVERY_S)
         finally:
             thread.shutdown(wait=False)
@@ -117,6 +119,11 @@ class DriveWatch:
     async def _take_back(self, site: Site) -> None:
         await anyio.to_thread.run_sync(self._sites.reopen, site)
         await self._return(site, instead_of=site.replaces or site.drive_id)
+
+    async def _catch_up(self, site: Site) -> None:
+        """Give a copy of the control store again what it missed, for example while its drive was full."""
+        path = site.directory / CONTROL_FILE_NAME
+        await self._control.adopt(site.drive_id, path, instead_of=site.drive_id)
 
     async def _return(self, site: Site, *, instead_of: DriveId) -> None:
         """Control store first: it must know the new drive before anything is put on it."""

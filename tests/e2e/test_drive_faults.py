@@ -1,6 +1,6 @@
 """Faults of one of six directories under load: whichever it is, a client that retries sees a pause, nothing else.
 
-Each directory is a small filesystem in memory of its own, so that it can be made read-only, filled, and wiped alone.
+Each directory is a small filesystem in memory of its own, so that it can be filled and wiped alone.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ PAUSE_S = 2.0
 """The longest that one request may take while a drive fails."""
 SLACK_S = 1.5
 """What a busy machine that runs other tests beside this one may add to it."""
-RETURN_S = 60.0
+RETURN_S = 20.0
 CLIENTS = 3
 SIZE_MIB = 512
 TURN_S = 0.01
@@ -208,22 +208,6 @@ def test_any_directory_may_be_wiped(directories):
         check_all(server, load.expected)
         server.kill()
         server.start()
-        check_all(server, load.expected)
-
-
-@pytest.mark.parametrize("number", range(COUNT))
-def test_any_directory_may_become_read_only(directories, number):
-    """It is out of service at once, and comes back as the drive that it was."""
-    directory = directories[number]
-    with serving(directories) as server:
-        with Load(server, seed=number) as load:
-            load.reach(60)
-            mount("-o", "remount,ro", str(directory))
-            load.reach(150)
-            mount("-o", "remount,rw", str(directory))
-            wait_until_whole(server, directory)
-            load.reach(60)
-        judge(load)
         check_all(server, load.expected)
 
 
