@@ -17,9 +17,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Final, TypeVar
 
 import anyio
+import anyio.to_thread
 import structlog
 
 from objstore.metadata.catalog import Catalog
@@ -43,8 +45,8 @@ T = TypeVar("T")
 
 DOUBLED_MAX: Final = 10_000
 """Shards on several drives that one sweep decides about; the others wait for the next."""
-_SLICE_ROWS: Final = 500
-"""Rows of one read: a few milliseconds of the event loop."""
+_SLICE_ROWS: Final = 250
+"""Rows of one read: two or three milliseconds of the event loop."""
 _TRASH_BATCH: Final = 64
 _FIRST_S_MAX: Final = 300.0
 _PAUSE_FACTOR: Final = 2.0
@@ -221,7 +223,10 @@ class Sweeper:
             except Unavailable:
                 self.report.skipped_drives.add(drive_id)
         self.report.scanned += sum(map(len, names.values()))
-        findings = judge_directory(names, references.of(directory), before=self.report.before)
+        # A directory of a large store has tens of thousands of names: too many for the event loop.
+        findings = await anyio.to_thread.run_sync(
+            partial(judge_directory, names, references.of(directory), before=self.report.before)
+        )
         for drive_id, shards in findings.unreferenced.items():
             await self._trash(drive_id, shards)
         for shard, holders in findings.doubled.items():
