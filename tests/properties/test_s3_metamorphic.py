@@ -1,0 +1,50 @@
+"""The same random requests on stores that differ in everything that a client must not notice."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+
+import pytest
+
+from objstore.testing.certificates import make_certificates
+from objstore.testing.s3_machine import Arena, S3Machine, play_examples
+from objstore.testing.server import S3Server
+
+EXAMPLES = 20
+STEPS = 40
+COMMAND = ".venv/bin/python -m pytest -q tests/properties/test_s3_metamorphic.py"
+
+
+def config(*, inline_limit, block=65_536):
+    """Return settings: what is kept inline, and the size of a block."""
+    return f"inline_limit_bytes = {inline_limit}\nblock_bytes = {block}\n"
+
+
+@pytest.fixture(scope="module")
+def arena(tmp_path_factory):
+    """Six stores: usual, six directories, nothing inline, much inline, two processes, https."""
+    tls = make_certificates(tmp_path_factory.mktemp("tls"))
+    many = [tmp_path_factory.mktemp(f"d{number}") for number in range(6)]
+    usual = config(inline_limit=16_384)
+    two_workers = S3Server(config=usual, arguments=["--workers", "2"])
+    servers = [
+        S3Server(config=usual),
+        S3Server(many, config=usual),
+        S3Server(config=config(inline_limit=0)),
+        S3Server(config=config(inline_limit=131_072, block=4 << 20)),
+        two_workers,
+        S3Server(config=usual, tls=tls),
+    ]
+    with ExitStack() as stack:
+        for server in servers:
+            stack.enter_context(server)
+        running = Arena(servers, hopping=[two_workers])
+        stack.callback(running.close)
+        yield running
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(0)
+def test_every_store_gives_the_same_answers(arena):
+    """Drives, limits, processes and transport are the operator's choice: a program that works with one store works with all."""
+    play_examples(lambda: S3Machine(arena), examples=EXAMPLES, steps=STEPS, command=COMMAND)
