@@ -260,6 +260,8 @@ class ReplicaKeeper:
                 if now >= self._suspect_until.get(store.replica, 0.0):
                     _log.warning("replica_store_stalled", drive=store.replica)
                 self._suspect_until[store.replica] = now + SUSPECT_S
+                self._stop_serving(p for p, at in list(self._serving.items()) if at is store)
+                store.fail_waiting()
 
     def _usable(self) -> set[ReplicaId]:
         now = monotonic()

@@ -143,7 +143,7 @@ class ReplicaStore:
         self._queue.put(None)
         self.copies.close()
         self.reader.close()
-        self._fail_waiting()
+        self.fail_waiting()
 
     def submit(self, partition: PartitionId, command: Command) -> _Future:
         """Queue a command; the future has its result, or its refusal, once that is durable and applied here."""
@@ -175,7 +175,8 @@ class ReplicaStore:
         """Queue an event; from any thread."""
         self._queue.put(event)
 
-    def _fail_waiting(self) -> None:
+    def fail_waiting(self) -> None:
+        """Tell everybody who waits for this store that the outcome is unknown: who asks again is answered elsewhere."""
         error = DriveUnavailable("the outcome is unknown", drive=self.replica)
         for future in list(self._waiting):
             self._settle(future, error)
@@ -198,10 +199,10 @@ class ReplicaStore:
         if reports:
             self._on_report(self, reports)
         if self._failure is not None or self.is_full:
-            self._fail_waiting()
+            self.fail_waiting()
 
     def _tell_failure(self, failure: Exception) -> None:
-        self._fail_waiting()
+        self.fail_waiting()
         self._on_failure(self, failure)
 
     # --- outlet of the machine, on the writer thread
@@ -238,6 +239,7 @@ class ReplicaStore:
 
     def _give_up_file(self) -> None:
         """Close the file; after a failure as it is, without a checkpoint: recovery decides what is in it."""
+        self.busy_since = None
         if self._failure is not None:
             self._connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
         with contextlib.suppress(apsw.Error):

@@ -204,8 +204,9 @@ class ReplicatedCatalog:
             try:
                 # Between this look and the first step of the call nothing else runs.
                 if all(map(self._keeper.is_serving, partitions)):
-                    return await call()
-            except (DriveUnavailable, NotLeader) as error:
+                    async with asyncio.timeout(until - monotonic()):
+                        return await call()
+            except (DriveUnavailable, NotLeader, TimeoutError) as error:
                 failure = error
             except apsw.Error as error:
                 failure = error

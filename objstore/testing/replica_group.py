@@ -23,8 +23,16 @@ __all__ = ["ReplicaGroup", "open_group"]
 class ReplicaGroup:
     """Three stores, one for each directory `d0`, `d1`, `d2`, that hold every partition."""
 
-    def __init__(self, directory: Path, control: ControlStore, *, patience_s: float = 15.0) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        control: ControlStore,
+        *,
+        patience_s: float = 15.0,
+        vfs: str | None = None,
+    ) -> None:
         self.directory = directory
+        self._vfs = vfs
         self.names = tuple(ReplicaId(f"d{number}") for number in range(3))
         self.transport = LocalTransport()
         self.keeper = ReplicaKeeper(control, self.wanted(self.names))
@@ -34,7 +42,7 @@ class ReplicaGroup:
         """Return a ring in which these replicas hold every partition."""
         return {PartitionId(number): names for number in range(PARTITIONS_COUNT)}
 
-    def open(self, name: str, vfs: str | None = None) -> ReplicaStore:
+    def open(self, name: str) -> ReplicaStore:
         """Open the store of a directory and start it."""
         path = self.directory / name
         path.mkdir(exist_ok=True)
@@ -44,7 +52,7 @@ class ReplicaGroup:
             self.transport,
             on_report=self.keeper.on_report,
             on_failure=self.keeper.on_failure,
-            vfs=vfs,
+            vfs=self._vfs,
         )
         store.start()
         return store
@@ -64,10 +72,12 @@ class ReplicaGroup:
 
 
 @asynccontextmanager
-async def open_group(directory: Path, *, patience_s: float = 15.0) -> AsyncIterator[ReplicaGroup]:
+async def open_group(
+    directory: Path, *, patience_s: float = 15.0, vfs: str | None = None
+) -> AsyncIterator[ReplicaGroup]:
     """Open a group for the length of the block; stores that are left are closed."""
     async with SqliteControlStore.open(directory / "control.sqlite") as control:
-        group = ReplicaGroup(directory, control, patience_s=patience_s)
+        group = ReplicaGroup(directory, control, patience_s=patience_s, vfs=vfs)
         await group.start()
         watch = asyncio.create_task(group.keeper.run())  # noqa: TID251 - ended below, whatever happens
         try:

@@ -1,0 +1,236 @@
+"""Three stores in one process: what a drive that fails, stalls or is full costs, and what it must not cost."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+
+import apsw
+import pytest
+
+from objstore.consensus import ReplicaId
+from objstore.metadata.catalog_file import open_catalog_reader
+from objstore.metadata.commands import OpenShard
+from objstore.metadata.partitioning import partitions_of
+from objstore.metadata.snapshot import digest_of
+from objstore.model.errors import DriveUnavailable
+from objstore.testing.catalog_kit import CommandKit, bucket_record
+from objstore.testing.replica_group import open_group
+
+BUCKET = bucket_record()
+PARTITION = partitions_of(BUCKET.bucket_id, BUCKET.spread)[0]
+
+
+class Drive:
+    """What a test does to the drives of the stores, by directory name."""
+
+    def __init__(self):
+        self.failing = set()
+        self.full = set()
+        self.hanging = {}
+
+    def meet(self, name, operation):
+        for directory in self.failing:
+            if f"/{directory}/" in name:
+                raise apsw.IOError(operation)
+        for directory in self.full:
+            if f"/{directory}/" in name and operation == "write":
+                raise apsw.FullError("no room")
+        for directory, event in list(self.hanging.items()):
+            if f"/{directory}/" in name:
+                event.wait(20)
+
+
+@pytest.fixture
+def drive():
+    """A file system that fails on demand, under the name `faulty`."""
+    faults = Drive()
+
+    class File(apsw.VFSFile):
+        def __init__(self, name, flags):
+            self.name = name.filename() if isinstance(name, apsw.URIFilename) else str(name)
+            super().__init__("", name, flags)
+
+        def xWrite(self, data, offset):  # noqa: N802 - the name of APSW
+            faults.meet(self.name, "write")
+            super().xWrite(data, offset)
+
+        def xSync(self, flags):  # noqa: N802 - the name of APSW
+            faults.meet(self.name, "sync")
+            super().xSync(flags)
+
+    class Vfs(apsw.VFS):
+        def __init__(self):
+            super().__init__("faulty", "")
+
+        def xOpen(self, name, flags):  # noqa: N802 - the name of APSW
+            return File(name, flags)
+
+    vfs = Vfs()
+    yield faults
+    vfs.unregister()
+
+
+class Client:
+    """A bucket of the group, and what was acknowledged in it."""
+
+    def __init__(self, group):
+        self.group = group
+        self.kit = CommandKit(BUCKET.bucket_id)
+        self.acknowledged = {}
+
+    async def open(self):
+        fields = {"op_id": self.kit.next_id(), "at": self.kit.at}
+        await self.group.catalog.submit_all(BUCKET, OpenShard, **fields)
+
+    async def put(self, key, data):
+        await self.group.catalog.submit(BUCKET, key, self.kit.put(key, data))
+        self.acknowledged[key] = data
+
+    async def check(self):
+        for key, data in self.acknowledged.items():
+            found = (await self.group.catalog.find(BUCKET, key)).version
+            assert found is not None, key
+            assert found.body.data == data, key
+        page = await self.group.catalog.list_current(
+            BUCKET, prefix=b"", delimiter=b"", after=b"", limit=1000
+        )
+        assert [row[0] for row in page.rows] == sorted(self.acknowledged)
+
+
+def run(tmp_path, scenario, *, vfs=None, patience_s=15.0):
+    """Run a scenario on a group with an open bucket."""
+
+    async def inside():
+        async with open_group(tmp_path, patience_s=patience_s, vfs=vfs) as group:
+            client = Client(group)
+            await client.open()
+            await scenario(group, client)
+
+    asyncio.run(inside())
+
+
+async def until(condition):
+    """Wait for something that the keeper is to bring about."""
+    async with asyncio.timeout(20):
+        while not condition():  # noqa: ASYNC110 - the conditions are of several threads
+            await asyncio.sleep(0.01)
+
+
+def test_a_failing_leader_hands_over(tmp_path, drive):
+    """An I/O error of the leader's drive: what waits is retried at the next leader, nobody is told "no" (trap T11)."""
+
+    async def scenario(group, client):
+        for number in range(20):
+            await client.put(b"%d" % number, b"x")
+        leader = group.keeper.at(PARTITION)
+        drive.failing.add(leader.replica)
+        await asyncio.gather(*(client.put(b"a%d" % number, b"y") for number in range(20)))
+        assert leader.failure is not None
+        assert group.keeper.at(PARTITION) is not leader
+        await client.check()
+
+    run(tmp_path, scenario, vfs="faulty")
+
+
+def test_a_stalled_leader_hands_over(tmp_path, drive):
+    """Its fsync hangs: after a second another one leads, and the late answer of the first changes nothing."""
+    release = threading.Event()
+
+    async def scenario(group, client):
+        await client.put(b"before", b"x")
+        leader = group.keeper.at(PARTITION)
+        drive.hanging[leader.replica] = release
+        await client.put(b"during", b"y")
+        assert group.keeper.at(PARTITION) is not leader
+        drive.hanging.clear()
+        release.set()
+        await client.put(b"after", b"z")
+        await client.check()
+        assert leader.failure is None
+
+    try:
+        run(tmp_path, scenario, vfs="faulty")
+    finally:
+        release.set()
+
+
+@pytest.mark.parametrize("whose", ["leader", "follower"])
+def test_a_full_drive_loses_nothing_and_comes_back(tmp_path, drive, whose):
+    """The round that found no room waits; the store leads nothing meanwhile."""
+
+    async def scenario(group, client):
+        await client.put(b"before", b"x")
+        leader = group.keeper.at(PARTITION)
+        stores = {store.replica: store for store in group.keeper.stores}
+        other = next(name for name in stores if name != leader.replica)
+        full = leader.replica if whose == "leader" else other
+        drive.full.add(full)
+        for number in range(10):
+            await client.put(b"%d" % number, b"y")
+        drive.full.clear()
+        await until(lambda: not stores[full].is_full)
+        await client.put(b"after", b"z")
+        await client.check()
+
+    run(tmp_path, scenario, vfs="faulty")
+
+
+def test_two_of_three_lost_is_told_as_unknown(tmp_path, drive):
+    """Without a majority nothing may be acknowledged, and nothing may be denied."""
+
+    async def scenario(group, client):
+        await client.put(b"before", b"x")
+        leader = group.keeper.at(PARTITION)
+        drive.failing.update(n for n in group.names if n != leader.replica)
+        with pytest.raises(DriveUnavailable):
+            await client.put(b"lost?", b"y")
+
+    run(tmp_path, scenario, vfs="faulty", patience_s=1.0)
+
+
+def test_everything_is_there_after_a_restart(tmp_path):
+    """Also what was applied without an fsync of its own: the log has it."""
+
+    async def first(_group, client):
+        for number in range(50):
+            await client.put(b"%d" % number, b"x" * number)
+        acknowledged.update(client.acknowledged)
+
+    async def second(_group, client):
+        client.acknowledged = acknowledged
+        await client.check()
+
+    acknowledged = {}
+    run(tmp_path, first)
+    run(tmp_path, second)
+
+
+def test_a_new_store_copies_and_replaces_a_lost_one(tmp_path):
+    """More rows than the log keeps: a snapshot in slices, equal by digest, then a voter, then the old one is removed."""
+
+    async def scenario(group, client):
+        for number in range(400):
+            await client.put(b"%05d" % number, b"x" * 4096)
+        lost = group.keeper.at(PARTITION)
+        group.keeper.remove(lost.replica)
+        lost.abandon(DriveUnavailable("wiped"))
+        store = group.open("d3")
+        group.keeper.add(store)
+        names = tuple(name for name in group.names if name != lost.replica)
+        group.keeper.want(group.wanted((*names, ReplicaId("d3"))))
+        await until(lambda: not group.keeper.unaligned())
+        await client.put(b"after", b"y")
+        await client.check()
+        assert store.copies is not lost.copies
+        await until(lambda: len(set(digests(tmp_path, (*names, "d3")))) == 1)
+
+    run(tmp_path, scenario)
+
+
+def digests(directory, names):
+    """Return the digest of the bucket's partition in each store."""
+    for name in names:
+        reader = open_catalog_reader(directory / name / "catalog.sqlite")
+        yield digest_of(reader, PARTITION)
+        reader.close()
