@@ -107,7 +107,7 @@ class ObeysTwoLeaders(PartitionLog):
         return super()._obey(message)
 
 
-@_mutant("rule 1", budget=2_000)
+@_mutant("rule 1", budget=5_000)
 class ForgetsPromises(Disk):
     """The promise is not in the transaction that it leaves with."""
 
@@ -217,7 +217,7 @@ class KeepsDivergentTails(PartitionLog):
         return entry.index <= self._log.last_index
 
 
-@_mutant("rule 4", budget=500)
+@_mutant("rule 4", budget=2_000)
 class AcknowledgesItsWholeLog(PartitionLog):
     """A follower confirms what it holds instead of what agrees."""
 
@@ -289,7 +289,7 @@ class CommitsOlderEpochs(PartitionLog):
         return True
 
 
-@_mutant("rule 5", budget=500)
+@_mutant("rule 5", budget=2_000)
 class CommitsWhatDiffers(PartitionLog):
     """A follower commits up to the leader's index, whether or not its log agrees so far."""
 
