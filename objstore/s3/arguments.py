@@ -6,7 +6,7 @@ import re
 from typing import Final
 
 from objstore.model.errors import InvalidArgument
-from objstore.model.limits import LIST_KEYS_MAX, PARTS_MAX
+from objstore.model.limits import LIST_KEYS_MAX, PARTS_MAX, VERSION_ID_BYTES_MAX
 from objstore.model.names import VersionId
 
 __all__ = [
@@ -19,7 +19,7 @@ __all__ = [
 
 INT32_MAX: Final = 2**31 - 1
 
-_VERSION_ID: Final = re.compile(r"[A-Za-z0-9._-]{1,1024}", re.ASCII)
+_VERSION_ID: Final = re.compile(rf"[A-Za-z0-9._-]{{1,{VERSION_ID_BYTES_MAX}}}", re.ASCII)
 _INTEGER: Final = re.compile(r"-?[0-9]{1,20}", re.ASCII)
 
 
