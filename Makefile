@@ -69,6 +69,7 @@ smoke: build ## Install the wheel into an environment of its own and serve with 
 
 bench: setup ## Measure end to end; lines go to results/ (ARGS="--rounds 3")
 	$(BIN)/python benchmarks/e2e_bench.py $(ARGS)
+	$(BIN)/python benchmarks/replicas_bench.py
 
 sim: setup ## Replay one simulated schedule (SEED=n, ARGS=--trace to see it all)
 	$(BIN)/python -m objstore.testing.sim --seed $(SEED) $(ARGS)
