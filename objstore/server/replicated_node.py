@@ -118,7 +118,9 @@ async def open_replicated(
     return node
 
 
-async def _run_beside(stack: AsyncExitStack, *jobs: Callable[[], Coroutine[Any, Any, None]]) -> None:
+async def _run_beside(
+    stack: AsyncExitStack, *jobs: Callable[[], Coroutine[Any, Any, None]]
+) -> None:
     """Run jobs until the stack is taken down."""
     group = anyio.create_task_group()
     await group.__aenter__()
