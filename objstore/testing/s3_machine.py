@@ -7,33 +7,26 @@ the keys that are readable; at the end everything that is left is read once more
 
 from __future__ import annotations
 
-import os
-import re
 import sys
-import uuid
-from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pprint import pformat
 from typing import Any
 
-from hypothesis import HealthCheck, Phase, reproduce_failure, seed, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
     initialize,
     invariant,
     rule,
-    run_state_machine_as_test,
 )
 
 from objstore.model.limits import PART_BYTES_MIN
-from objstore.testing.raw_client import RawClient
-from objstore.testing.s3_player import S3Player, in_xml
+from objstore.testing.s3_arena import Arena
+from objstore.testing.s3_player import in_xml
 from objstore.testing.s3_twin import Answer, Condition, S3Twin, TwinVersion, md5
-from objstore.testing.server import S3Server
 
-__all__ = ["KEYS", "Arena", "Content", "S3Machine", "play_examples"]
+__all__ = ["KEYS", "Content", "S3Machine"]
 
 HOT_KEYS = ("a", "a/b", "é")
 KEYS = (
@@ -102,37 +95,6 @@ delimiters = st.sampled_from(("", "/", "//", "a", "b", "%", "é", "\n", " "))
 prefixes = st.sampled_from(("", "a", "a/", "/", "e", "é", "%", "zz", "\uffff"))
 
 
-@dataclass
-class Arena:
-    """Servers to play on, with a kept connection to each; those in `hopping` get a new one for every request."""
-
-    servers: Sequence[S3Server]
-    hopping: Collection[S3Server] = ()
-
-    def __post_init__(self) -> None:
-        self.clients = [RawClient.of(server) for server in self.servers]
-
-    def players(self) -> list[S3Player]:
-        """Return a player for each server, in a new bucket."""
-        bucket = f"b-{uuid.uuid4().hex[:16]}"
-        return [
-            S3Player(client, bucket, hops=server in self.hopping)
-            for client, server in zip(self.clients, self.servers, strict=True)
-        ]
-
-    def restart(self, *, by_kill: bool) -> None:
-        """End every server, with a chance to finish or without, and start it on the same data."""
-        for server, client in zip(self.servers, self.clients, strict=True):
-            client.close()
-            server.kill() if by_kill else server.stop()
-            server.start()
-
-    def close(self) -> None:
-        """Drop the connections."""
-        for client in self.clients:
-            client.close()
-
-
 class S3Machine(RuleBasedStateMachine):
     """The rules. Each asks the twin and all players the same, and compares."""
 
@@ -195,8 +157,11 @@ class S3Machine(RuleBasedStateMachine):
 
     @rule(key=keys, content=contents)
     def put(self, key: str, content: Content) -> None:
-        """Write an object."""
-        self.play("put", key, content.data)
+        """Write an object; its content decides what is said about it."""
+        note, tags = (("", ()), ("odd", ()), ("", (("k", "v"),)), ("three", (("k", ""),)))[
+            content.seed
+        ]
+        self.play("put", key, content.data, note=note, tags=tags)
 
     @rule(several=st.lists(st.tuples(keys, contents), min_size=1, max_size=4))
     def put_several(self, several: list[tuple[str, Content]]) -> None:
@@ -283,7 +248,7 @@ class S3Machine(RuleBasedStateMachine):
         choice=choices,
         note=st.none() | notes,
         tags=st.none() | tag_sets,
-        judged=st.tuples(conditions, conditions),
+        judged=st.just((None, None)) | st.tuples(conditions, conditions),
     )
     def copy(
         self,
@@ -361,9 +326,31 @@ class S3Machine(RuleBasedStateMachine):
     def complete(self, choice: int, flaw: str, condition: str | None) -> None:
         """Complete an upload, also with a list that is wrong, or once more."""
         upload, key = self.upload(choice)
-        listed = self.parts(upload, flaw)
-        if listed:
+        if upload in self.twin.uploads and not self.parts(upload, "all"):
+            self.play("upload_part", upload, key, 2, b"only")
+        if listed := self.parts(upload, flaw):
             self.play("complete", upload, key, listed, condition=self.condition(key, condition))
+
+    @rule(
+        key=known_keys,
+        change=st.sampled_from(("", "put", "delete", "delete_version", "put_tags")),
+        choice=st.integers(0, 7),
+        condition=conditions,
+    )
+    def race(self, key: str | int, change: str, choice: int, condition: str | None) -> None:
+        """Complete an upload whose key may have changed since it began (s3 rule 4.5.6)."""
+        key = self.key(key)
+        upload = self.play("create_upload", key)["upload"]
+        self.play("upload_part", upload, key, 1, b"raced")
+        if change == "put":
+            self.play("put", key, b"changed")
+        elif change == "put_tags":
+            self.play("put_tags", key, None, (("k", "v"),))
+        elif change:
+            version = self.version(key, choice) if change == "delete_version" else None
+            self.play("delete", key, version)
+        listed = self.parts(upload, "all")
+        self.play("complete", upload, key, listed, condition=self.condition(key, condition))
 
     @rule(key=keys, order=st.permutations((1, 2)), again=st.booleans(), chance=st.integers(0, 31))
     def two_parts(self, key: str, order: list[int], *, again: bool, chance: int) -> None:
@@ -512,43 +499,3 @@ def _shown(given: Answer) -> str:
     if isinstance(body, bytes):
         given = given | {"body": (len(body), md5(body), body[:20])}
     return pformat(given, width=110)
-
-
-def play_examples(
-    machine: Callable[[], S3Machine], *, examples: int, steps: int, command: str
-) -> None:
-    """Play random examples. `OBJSTORE_STATE_MACHINE_EXAMPLES`, `_SEED` and `_REPLAY` in the environment change what is played.
-
-    A failure says with which command it comes again.
-    """
-    wanted = os.environ.get("OBJSTORE_STATE_MACHINE_EXAMPLES")
-    replay = os.environ.get("OBJSTORE_STATE_MACHINE_REPLAY")
-
-    def factory() -> S3Machine:
-        return machine()
-
-    if replay:
-        version, _, blob = replay.partition(" ")
-        factory = reproduce_failure(version, blob.encode())(factory)
-    elif "OBJSTORE_STATE_MACHINE_SEED" in os.environ:
-        factory = seed(int(os.environ["OBJSTORE_STATE_MACHINE_SEED"]))(factory)
-    chosen = settings(
-        max_examples=int(wanted or examples),
-        stateful_step_count=steps,
-        deadline=None,
-        print_blob=True,
-        database=None,
-        suppress_health_check=list(HealthCheck),
-        phases=[phase for phase in Phase if phase is not Phase.explain],
-    )
-    try:
-        run_state_machine_as_test(factory, settings=chosen)  # type: ignore[arg-type] # takes factories too
-    except BaseException as error:
-        found = re.search(
-            r"reproduce_failure\('(.+?)', b'(.+?)'\)", "\n".join(getattr(error, "__notes__", ()))
-        )
-        if found is not None:
-            error.add_note(
-                f"Again: OBJSTORE_STATE_MACHINE_REPLAY='{found[1]} {found[2]}' {command}"
-            )
-        raise

@@ -7,7 +7,8 @@ from contextlib import ExitStack
 import pytest
 
 from objstore.testing.certificates import make_certificates
-from objstore.testing.s3_machine import Arena, S3Machine, play_examples
+from objstore.testing.s3_arena import Arena, play_examples, quick_directory
+from objstore.testing.s3_machine import S3Machine
 from objstore.testing.server import S3Server
 
 EXAMPLES = 20
@@ -24,18 +25,18 @@ def config(*, inline_limit, block=65_536):
 def arena(tmp_path_factory):
     """Six stores: usual, six directories, nothing inline, much inline, two processes, https."""
     tls = make_certificates(tmp_path_factory.mktemp("tls"))
-    many = [tmp_path_factory.mktemp(f"d{number}") for number in range(6)]
     usual = config(inline_limit=16_384)
-    two_workers = S3Server(config=usual, arguments=["--workers", "2"])
-    servers = [
-        S3Server(config=usual),
-        S3Server(many, config=usual),
-        S3Server(config=config(inline_limit=0)),
-        S3Server(config=config(inline_limit=131_072, block=4 << 20)),
-        two_workers,
-        S3Server(config=usual, tls=tls),
-    ]
     with ExitStack() as stack:
+        root = stack.enter_context(quick_directory())
+        two_workers = S3Server([root / "workers"], config=usual, arguments=["--workers", "2"])
+        servers = [
+            S3Server([root / "usual"], config=usual),
+            S3Server([root / f"one-of-six-{number}" for number in range(6)], config=usual),
+            S3Server([root / "outline"], config=config(inline_limit=0)),
+            S3Server([root / "inline"], config=config(inline_limit=131_072, block=4 << 20)),
+            two_workers,
+            S3Server([root / "tls"], config=usual, tls=tls),
+        ]
         for server in servers:
             stack.enter_context(server)
         running = Arena(servers, hopping=[two_workers])
