@@ -18,7 +18,7 @@ from objstore.testing.wire import Wire, check_refusal, rendered
 
 MIB = 1024 * 1024
 DEADLINE_S = 20.0
-CONFIG = "head_timeout_s = 1\nstall_timeout_s = 1\nidle_timeout_s = 1\n"
+CONFIG = "head_timeout_s = 3\nstall_timeout_s = 3\nidle_timeout_s = 3\n"
 
 
 @pytest.fixture(scope="module")
