@@ -167,7 +167,7 @@ class DriveSites:
         drive, site.drive, site.cause = site.drive, None, cause
         self.drives[site.slot] = OfflineDrive(site.slot, cause)
         if drive is not None:
-            drive.close()
+            drive.close(cancels=False)
 
     def format(self, site: Site) -> None:
         """Make a blank directory a new drive and open it; blocks. Raises `StartRefused` or `DriveUnavailable`."""

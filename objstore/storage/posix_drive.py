@@ -64,6 +64,7 @@ class PosixDrive:
         self._lock_fd = lock_fd
         name = f"drive-{identity.drive_id}"
         self._threads = ThreadPoolExecutor(max_workers=threads, thread_name_prefix=name)
+        self._is_closed = False
 
     @classmethod
     def open(
@@ -110,9 +111,13 @@ class PosixDrive:
         )
         return cls(identity, shards, clock=clock, lock_fd=-1, threads=settings.threads)
 
-    def close(self) -> None:
-        """Give the directory up, once. Work that hangs in a thread is left to itself."""
-        self._threads.shutdown(wait=False, cancel_futures=True)
+    def close(self, *, cancels: bool = True) -> None:
+        """Give the directory up, once. Work that hangs in a thread is left to itself.
+
+        Without `cancels` what is queued still runs: those who wait for it are told, not cancelled.
+        """
+        self._is_closed = True
+        self._threads.shutdown(wait=False, cancel_futures=cancels)
         lock_fd, self._lock_fd = self._lock_fd, -1
         if lock_fd >= 0:
             os.close(lock_fd)
@@ -165,6 +170,8 @@ class PosixDrive:
         return await self._run(partial(self._shards.list_names, directory))
 
     async def _run(self, work: Callable[[], T]) -> T:
+        if self._is_closed:
+            raise DriveUnavailable("drive was taken out of service", drive=self.drive_id)
         return await asyncio.get_running_loop().run_in_executor(self._threads, work)
 
 
