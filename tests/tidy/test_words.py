@@ -33,7 +33,9 @@ def test_no_banned_words(root, files) -> None:
         name = PurePosixPath(path)
         if name.suffix not in TEXT_SUFFIXES or name.name == "LICENSE":
             continue
-        for number, line in enumerate((root / path).read_text(encoding="utf-8", errors="replace").splitlines(), 1):
+        for number, line in enumerate(
+            (root / path).read_text(encoding="utf-8", errors="replace").splitlines(), 1
+        ):
             if BANNED.search(line):
                 found.append(f"{path}:{number}: {line.strip()}")
     assert not found
