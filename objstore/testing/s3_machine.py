@@ -272,6 +272,13 @@ class S3Machine(RuleBasedStateMachine):
             source_condition=self.condition(source, judged[1]) if judged[0] else None,
         )
 
+    @rule(key=keys, place=st.integers(0, 15))
+    def copy_readable(self, key: str, place: int) -> None:
+        """Copy an object that is there, as it is, and read the copy."""
+        if sources := self.twin.readable():
+            self.play("copy", key, (sources[place % len(sources)], None))
+            self.play("get", key)
+
     @rule(
         key=known_keys,
         choice=choices,
@@ -340,7 +347,8 @@ class S3Machine(RuleBasedStateMachine):
     def race(self, key: str | int, change: str, choice: int, condition: str | None) -> None:
         """Complete an upload whose key may have changed since it began (s3 rule 4.5.6)."""
         key = self.key(key)
-        upload = self.play("create_upload", key)["upload"]
+        tags = (("by", "race"),)
+        upload = self.play("create_upload", key, note="raced", tags=tags)["upload"]
         self.play("upload_part", upload, key, 1, b"raced")
         if change == "put":
             self.play("put", key, b"changed")
@@ -351,6 +359,7 @@ class S3Machine(RuleBasedStateMachine):
             self.play("delete", key, version)
         listed = self.parts(upload, "all")
         self.play("complete", upload, key, listed, condition=self.condition(key, condition))
+        self.play("get", key)
 
     @rule(key=keys, order=st.permutations((1, 2)), again=st.booleans(), chance=st.integers(0, 31))
     def two_parts(self, key: str, order: list[int], *, again: bool, chance: int) -> None:
