@@ -368,6 +368,9 @@ class S3Twin:
         condition: Condition | None = None,
     ) -> Answer:
         """CompleteMultipartUpload; once more with the same list says the same again (4.11.8)."""
+        numbers = [number for number, _ in listed]
+        if numbers != sorted(set(numbers)):
+            return answer(400, "InvalidPartOrder")  # seen before anything is looked up
         if self.finished.get(upload, ("", (), {}))[:2] == (key, listed):
             return self.finished[upload][2]
         target = self._open(upload, key)
@@ -548,12 +551,9 @@ def _is_passed(
 
 def _judge_parts(upload: TwinUpload, listed: Sequence[tuple[int, str]]) -> Answer | None:
     """Judge the list of a Complete (4.11.4)."""
-    numbers = [number for number, _ in listed]
-    if numbers != sorted(set(numbers)):
-        return answer(400, "InvalidPartOrder")
     for number, etag in listed:
         if number not in upload.parts or md5(upload.parts[number]) != etag:
             return answer(400, "InvalidPart")
-    if any(len(upload.parts[number]) < PART_BYTES_MIN for number in numbers[:-1]):
+    if any(len(upload.parts[number]) < PART_BYTES_MIN for number, _ in listed[:-1]):
         return answer(400, "EntityTooSmall")
     return None

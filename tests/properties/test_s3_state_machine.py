@@ -61,3 +61,15 @@ def test_examples_of_every_rule(arena):
         machine.copy("b", "a", 1, None, None, (None, None))
         machine.set_versioning("Suspended", 0)
     machine.teardown()
+
+
+def test_a_list_out_of_order_comes_before_everything_else(arena):
+    """Found by random examples: the order of two refusals, for an upload of another key and for a condition that is false."""
+    machine = S3Machine(arena)
+    machine.play("put", "a", b"there")
+    upload = machine.play("create_upload", "a")["upload"]
+    for number in (1, 2):
+        machine.play("upload_part", upload, "a", number, b"part")
+    for key, condition in (("ax", None), ("a", ("If-None-Match", "*"))):
+        machine.play("complete", upload, key, machine.parts(upload, "order"), condition=condition)
+    machine.teardown()

@@ -101,6 +101,14 @@ def test_multipart_etag_and_repeated_complete():
     assert brief(twin.abort(upload, "k")) == (404, "NoSuchUpload")
 
 
+def test_a_list_of_parts_out_of_order_is_refused_before_anything_is_looked_up():
+    """s3 rule 4.11.4: the list is wrong whatever is stored, so neither a missing upload nor a condition comes first."""
+    twin = S3Twin()
+    listed = ((2, ONE), (1, TWO))
+    refused = twin.complete("u0", "k", listed, condition=("If-Match", ONE))
+    assert brief(refused) == (400, "InvalidPartOrder")
+
+
 def test_pages_group_and_go_on_after_prefixes():
     """s3 rules 5.1.2, 5.1.3, 5.1.9 and 5.2.1."""
     twin = S3Twin()
