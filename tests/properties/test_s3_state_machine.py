@@ -8,7 +8,7 @@ from objstore.testing.s3_arena import Arena, play_examples, quick_directory
 from objstore.testing.s3_machine import Content, S3Machine
 from objstore.testing.server import S3Server
 
-EXAMPLES = 500
+EXAMPLES = 150
 STEPS = 60
 CONFIG = "inline_limit_bytes = 16384\nblock_bytes = 65536\n"
 COMMAND = ".venv/bin/python -m pytest -q tests/properties/test_s3_state_machine.py"
