@@ -90,7 +90,8 @@ def play_examples(
         max_examples=int(wanted or examples),
         stateful_step_count=steps,
         deadline=None,
-        # The same examples in every ordinary run, so that a change that lands is judged by itself; asking for a number draws new ones.
+        # The same examples in every ordinary run, so that a change is judged by itself;
+        # asking for a number of them draws new ones.
         derandomize=wanted is None and "OBJSTORE_STATE_MACHINE_SEED" not in os.environ,
         print_blob=True,
         database=None,
