@@ -147,7 +147,7 @@ class S3Machine(RuleBasedStateMachine):
         if chance == 0:
             self.play("set_versioning", status)
 
-    @rule(chance=st.integers(0, 255), by_kill=st.booleans())
+    @rule(chance=st.integers(0, 99), by_kill=st.booleans())
     def restart(self, chance: int, *, by_kill: bool) -> None:
         """Rarely: it takes a second. What was acknowledged is there afterwards."""
         if chance == 77:
