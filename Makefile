@@ -18,8 +18,8 @@ help: ## List the targets
 .venv/.objstore-stamp: requirements/dev.lock pyproject.toml deploy/bootstrap.py
 	@$(PYTHON) -I deploy/bootstrap.py dev
 
-.venv-clients/.objstore-stamp: requirements/clients.lock deploy/bootstrap.py
-	@$(PYTHON) -I deploy/bootstrap.py clients
+.venv-%/.objstore-stamp: requirements/%.lock deploy/bootstrap.py
+	@$(PYTHON) -I deploy/bootstrap.py $*
 
 setup: .venv/.objstore-stamp ## Make the environment in .venv/ from the lock file
 
@@ -55,7 +55,7 @@ tidy: setup ## Check the house style
 unit: setup clients etcd
 	$(BIN)/python -m pytest $(TEST_ARGS) --ignore tests/tidy
 
-clients: .venv-clients/.objstore-stamp
+clients: $(patsubst requirements/%.lock,.venv-%/.objstore-stamp,$(wildcard requirements/clients*.lock))
 
 etcd: setup ## Fetch the etcd that some tests need, where this machine has none
 	@$(BIN)/python deploy/etcd.py
@@ -76,9 +76,6 @@ sim: setup ## Replay one simulated schedule (SEED=n, ARGS=--trace to see it all)
 
 fuzz: setup ## Fuzz the parsers of untrusted bytes (SECONDS=60 for each, ARGS="xml target")
 	$(BIN)/python tests/fuzz/run.py --seconds $(SECONDS) $(ARGS)
-
-.venv-s3tests/.objstore-stamp: requirements/s3tests.lock deploy/bootstrap.py
-	@$(PYTHON) -I deploy/bootstrap.py s3tests
 
 conformance: setup .venv-s3tests/.objstore-stamp ## Run the public S3 suite (S3_TESTS=DIR)
 	$(BIN)/python tests/conformance/run_s3_tests.py $(S3_TESTS) $(ARGS)

@@ -1,9 +1,11 @@
 #!/usr/bin/env python3
 """Makes an environment of this checkout from a hashed lock file; needs Python 3.11 or later and nothing else.
 
-    python3 deploy/bootstrap.py dev        .venv/          everything to run, test and build
-    python3 deploy/bootstrap.py clients    .venv-clients/  command line clients that some tests drive
-    python3 deploy/bootstrap.py s3tests    .venv-s3tests/  what the public S3 suite needs
+    python3 deploy/bootstrap.py dev                  .venv/           everything to run, test and build
+    python3 deploy/bootstrap.py clients              .venv-clients/   clients of other people that tests drive
+    python3 deploy/bootstrap.py clients-boto3-1.34   .venv-clients-boto3-1.34/   and so on: clients that cannot
+                                                     live beside others, each named like its lock file
+    python3 deploy/bootstrap.py s3tests              .venv-s3tests/   what the public S3 suite needs
 
 uv does the work. It is taken from PATH or `.tools/`; otherwise it is installed there with pip, or, where there is no pip
 either, from its wheel on the package index, whose SHA-256 is pinned below. Neither ensurepip nor the venv package
@@ -46,10 +48,16 @@ UV_WHEELS = {
     ),
 }
 
-PROFILES = {
-    "dev": (".venv", "requirements/dev.lock"),
-    "clients": (".venv-clients", "requirements/clients.lock"),
-    "s3tests": (".venv-s3tests", "requirements/s3tests.lock"),
+BESIDE_DEV = (
+    "clients",
+    "clients-aioboto3",
+    "clients-boto3-1.34",
+    "clients-boto3-1.36",
+    "clients-duplicity",
+    "s3tests",
+)
+PROFILES = {"dev": (".venv", "requirements/dev.lock")} | {
+    name: (f".venv-{name}", f"requirements/{name}.lock") for name in BESIDE_DEV
 }
 PIP_TO_UV = {
     "index-url": "UV_DEFAULT_INDEX",
