@@ -142,6 +142,14 @@ class TooManyTags(InvalidRequest):
     """S3's code `BadRequest`, used for the number of tags."""
 
 
+class InsufficientPreflight(InvalidRequest):
+    """S3's code `BadRequest`, used for a CORS preflight that lacks what it asks about; raised with a text."""
+
+
+class MalformedAcl(InvalidRequest):
+    """The document of an access control list does not fit its schema."""
+
+
 class InvalidUri(InvalidRequest):
     """The target cannot be parsed (`uri`)."""
 
@@ -301,6 +309,10 @@ class RequestTimeTooSkewed(Denied):
     """The clocks differ too much (`request_time`, `server_time`, `max_allowed_skew_milliseconds`)."""
 
 
+class CorsForbidden(Denied):
+    """No CORS rule of the bucket allows what a preflight asks (`method`, `resource_type`); raised with S3's text."""
+
+
 # --- what is not there --------------------------------------------------------------------------------------------
 
 
@@ -322,6 +334,46 @@ class NoSuchUpload(NotFound):
 
 class NoSuchTagSet(NotFound):
     """The bucket has no tags (`bucket_name`)."""
+
+
+class NoSuchBucketPolicy(NotFound):
+    """The bucket has no policy (`bucket_name`)."""
+
+
+class NoSuchConfiguration(NotFound):
+    """The bucket has no analytics, inventory, metrics or tiering configuration of that id (`bucket_name`)."""
+
+
+class NoSuchCorsConfiguration(NotFound):
+    """The bucket has no CORS rules (`bucket_name`)."""
+
+
+class NoSuchEncryptionConfiguration(NotFound):
+    """The bucket has no default encryption (`bucket_name`)."""
+
+
+class NoSuchLifecycleConfiguration(NotFound):
+    """The bucket has no lifecycle rules (`bucket_name`)."""
+
+
+class NoSuchObjectLockConfiguration(NotFound):
+    """The bucket has no object lock (`bucket_name`)."""
+
+
+class NoSuchOwnershipControls(NotFound):
+    """The bucket has no ownership controls (`bucket_name`)."""
+
+
+class NoSuchPublicAccessBlock(NotFound):
+    """The bucket has no public access block (`bucket_name`)."""
+
+
+class NoSuchReplicationConfiguration(NotFound):
+    """The bucket has no replication rules (`bucket_name`)."""
+
+
+class NoSuchWebsiteConfiguration(NotFound):
+    """The bucket is no website (`bucket_name`)."""
 
 
 class NoSuchPath(NotFound):

@@ -92,6 +92,10 @@ _BAD_REQUESTS: Final[dict[type[ObjstoreError], tuple[str, str]]] = {
         "IncompleteBody",
         "The request body terminated unexpectedly",
     ),
+    model.InsufficientPreflight: (
+        "BadRequest",
+        "Insufficient information. Origin request header needed.",
+    ),
     model.InvalidArgument: ("InvalidArgument", "Invalid Argument"),
     model.InvalidBucketName: ("InvalidBucketName", "The specified bucket is not valid."),
     model.InvalidBucketOwnerAccountId: (
@@ -130,6 +134,10 @@ _BAD_REQUESTS: Final[dict[type[ObjstoreError], tuple[str, str]]] = {
     model.InvalidToken: ("InvalidToken", "The provided token is malformed or otherwise invalid."),
     model.InvalidUri: ("InvalidURI", "Couldn't parse the specified URI."),
     model.KeyTooLong: ("KeyTooLongError", "Your key is too long"),
+    model.MalformedAcl: (
+        "MalformedACLError",
+        "The XML you provided was not well-formed or did not validate against our published schema",
+    ),
     model.MalformedTrailer: (
         "MalformedTrailerError",
         (
@@ -185,6 +193,9 @@ ERROR_CODES: Final[dict[type[ObjstoreError], S3ErrorCode]] = {
     # --- who may
     model.Denied: S3ErrorCode("AccessDenied", 403, "Access Denied"),
     model.AccessDenied: S3ErrorCode("AccessDenied", 403, "Access Denied"),
+    model.CorsForbidden: S3ErrorCode(
+        "AccessForbidden", 403, "CORSResponse: This CORS request is not allowed."
+    ),
     model.InvalidAccessKeyId: S3ErrorCode(
         "InvalidAccessKeyId",
         403,
@@ -204,6 +215,46 @@ ERROR_CODES: Final[dict[type[ObjstoreError], S3ErrorCode]] = {
     # --- what is not there
     model.NotFound: S3ErrorCode("NoSuchKey", 404, "The specified key does not exist."),
     model.NoSuchBucket: S3ErrorCode("NoSuchBucket", 404, "The specified bucket does not exist"),
+    model.NoSuchBucketPolicy: S3ErrorCode(
+        "NoSuchBucketPolicy", 404, "The bucket policy does not exist"
+    ),
+    model.NoSuchConfiguration: S3ErrorCode(
+        "NoSuchConfiguration", 404, "The specified configuration does not exist."
+    ),
+    model.NoSuchCorsConfiguration: S3ErrorCode(
+        "NoSuchCORSConfiguration", 404, "The CORS configuration does not exist"
+    ),
+    model.NoSuchEncryptionConfiguration: S3ErrorCode(
+        "ServerSideEncryptionConfigurationNotFoundError",
+        404,
+        "The server side encryption configuration was not found",
+    ),
+    model.NoSuchLifecycleConfiguration: S3ErrorCode(
+        "NoSuchLifecycleConfiguration", 404, "The lifecycle configuration does not exist"
+    ),
+    model.NoSuchObjectLockConfiguration: S3ErrorCode(
+        "ObjectLockConfigurationNotFoundError",
+        404,
+        "Object Lock configuration does not exist for this bucket",
+    ),
+    model.NoSuchOwnershipControls: S3ErrorCode(
+        "OwnershipControlsNotFoundError", 404, "The bucket ownership controls were not found"
+    ),
+    model.NoSuchPublicAccessBlock: S3ErrorCode(
+        "NoSuchPublicAccessBlockConfiguration",
+        404,
+        "The public access block configuration was not found",
+    ),
+    model.NoSuchReplicationConfiguration: S3ErrorCode(
+        "ReplicationConfigurationNotFoundError",
+        404,
+        "The replication configuration was not found",
+    ),
+    model.NoSuchWebsiteConfiguration: S3ErrorCode(
+        "NoSuchWebsiteConfiguration",
+        404,
+        "The specified bucket does not have a website configuration",
+    ),
     model.NoSuchKey: S3ErrorCode("NoSuchKey", 404, "The specified key does not exist."),
     model.NoSuchPath: S3ErrorCode("NoSuchPath", 404, "The specified path does not exist."),
     model.NoSuchTagSet: S3ErrorCode("NoSuchTagSet", 404, "The TagSet does not exist"),

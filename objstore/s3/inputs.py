@@ -15,6 +15,7 @@ from objstore.model.objects import Conditions, SystemMetadata, Tags, UserMetadat
 
 __all__ = [
     "AbortMultipartUploadInput",
+    "AclInput",
     "BucketInput",
     "CompleteMultipartUploadInput",
     "CompletedPart",
@@ -36,12 +37,14 @@ __all__ = [
     "ListQuery",
     "NewObject",
     "ObjectInput",
+    "PreflightInput",
     "PutBucketTaggingInput",
     "PutBucketVersioningInput",
     "PutObjectInput",
     "PutObjectTaggingInput",
     "RangeSpec",
     "ReadConditions",
+    "UnsetSettingInput",
     "UploadPartCopyInput",
     "UploadPartInput",
 ]
@@ -367,3 +370,33 @@ class PutObjectTaggingInput:
     key: ObjectKey
     version_id: VersionId | None
     tags: Tags
+
+
+@dataclass(frozen=True, slots=True)
+class UnsetSettingInput:
+    """A read or removal of a setting that the store does not keep, by the name of the operation."""
+
+    bucket: BucketName
+    operation: str
+
+
+@dataclass(frozen=True, slots=True)
+class AclInput:
+    """An access control list for a bucket, or for an object of it.
+
+    `grants` are pairs of a canonical id and a permission; None = a canned list that asks for what is in force.
+    """
+
+    bucket: BucketName
+    key: ObjectKey | None = None
+    version_id: VersionId | None = None
+    grants: tuple[tuple[str, str], ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PreflightInput:
+    """What a browser asks before a request from another origin."""
+
+    bucket: BucketName
+    origin: str
+    method: str

@@ -94,6 +94,8 @@ class Operation:
     success_status: int = 200
     late_errors: bool = False
     """The answer may start before the outcome is known; an error then follows inside a 200."""
+    is_signed_in_form: bool = False
+    """The signature stands in the body, so that the head of a request is anonymous (s3 rule 2.6.3)."""
     superseded_by: str | None = None
     """Name of the operation that has the same request form and answers for this deprecated one."""
     handler: str | None = None
@@ -139,6 +141,7 @@ def row(  # noqa: PLR0913 - the columns of a table
     needs_checksum: bool = False,
     success_status: int = 200,
     late_errors: bool = False,
+    is_signed_in_form: bool = False,
     superseded_by: str | None = None,
     handler: str | None = None,
 ) -> Operation:
@@ -168,6 +171,7 @@ def row(  # noqa: PLR0913 - the columns of a table
         needs_checksum=needs_checksum,
         success_status=success_status,
         late_errors=late_errors,
+        is_signed_in_form=is_signed_in_form,
         superseded_by=superseded_by,
         handler=handler,
     )

@@ -17,6 +17,7 @@ from objstore.s3.encode import ENCODERS
 from objstore.s3.operation import Access, BodyKind, Operation, row
 from objstore.s3.operations_bucket import BUCKET_OPERATIONS
 from objstore.s3.operations_object import OBJECT_OPERATIONS
+from objstore.s3.unset import DELETES_OF_NOTHING, UNSET_SETTINGS
 
 __all__ = [
     "OPERATIONS",
@@ -63,16 +64,35 @@ OPERATIONS_BESIDE_THE_MODEL: Final[tuple[Operation, ...]] = (
         content_type="multipart/form-data",
         body=BodyKind.STREAM,
         success_status=204,
+        is_signed_in_form=True,
     ),
     # For `/B/K` as well; whatever the query says belongs to the request that will follow.
-    row("PreflightRequest", "OPTIONS /B", "s3:PreflightRequest", Access.PUBLIC),
+    row(
+        "PreflightRequest",
+        "OPTIONS /B",
+        "s3:PreflightRequest",
+        Access.PUBLIC,
+        handler="preflight_request",
+    ),
 )
 
 
+_HANDLERS_OF_UNSET: Final[Mapping[str, str]] = {
+    **dict.fromkeys((row.get for row in UNSET_SETTINGS), "get_unset_setting"),
+    **dict.fromkeys(DELETES_OF_NOTHING, "delete_unset_setting"),
+}
+
+
 def _wired(operation: Operation) -> Operation:
-    """Put the decoder and the encoder into a row."""
+    """Put the decoder and the encoder into a row, and the handler of what the store does not keep."""
+    name = operation.name
+    of_unset = _HANDLERS_OF_UNSET.get(name)
+    check(of_unset is None or operation.handler is None, f"{name}: built, and said to be unset")
     return dataclasses.replace(
-        operation, decode=DECODERS.get(operation.name), encode=ENCODERS.get(operation.name)
+        operation,
+        handler=operation.handler or of_unset,
+        decode=DECODERS.get(name),
+        encode=ENCODERS.get(name),
     )
 
 

@@ -54,8 +54,16 @@ BUCKET_OPERATIONS: Final[tuple[Operation, ...]] = (
         OWNER,
         body=XML,
     ),
-    row("GetBucketAcl", "GET /B?acl", "s3:GetBucketAcl", OWNER),
-    row("PutBucketAcl", "PUT /B?acl", "s3:PutBucketAcl", OWNER, body=XML, needs_checksum=True),
+    row("GetBucketAcl", "GET /B?acl", "s3:GetBucketAcl", OWNER, handler="get_bucket_acl"),
+    row(
+        "PutBucketAcl",
+        "PUT /B?acl",
+        "s3:PutBucketAcl",
+        OWNER,
+        body=XML,
+        needs_checksum=True,
+        handler="put_bucket_acl",
+    ),
     row(
         "DeleteBucketAnalyticsConfiguration",
         "DELETE /B?analytics&{id}",
@@ -226,6 +234,7 @@ BUCKET_OPERATIONS: Final[tuple[Operation, ...]] = (
         OWNER,
         body=XML,
         needs_checksum=True,
+        handler="put_unset_setting",
     ),
     row(
         "UpdateBucketMetadataAnnotationTableConfiguration",
@@ -346,6 +355,7 @@ BUCKET_OPERATIONS: Final[tuple[Operation, ...]] = (
         "s3:PutBucketNotification",
         OWNER,
         body=XML,
+        handler="put_unset_setting",
     ),
     row(
         "GetObjectLockConfiguration",
@@ -436,6 +446,7 @@ BUCKET_OPERATIONS: Final[tuple[Operation, ...]] = (
         OWNER,
         body=XML,
         needs_checksum=True,
+        handler="put_unset_setting",
     ),
     row("CreateSession", "GET /B?session", "s3express:CreateSession", READ),
     row(

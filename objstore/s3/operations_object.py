@@ -99,7 +99,14 @@ OBJECT_OPERATIONS: Final[tuple[Operation, ...]] = (
         late_errors=True,
         handler="upload_part_copy",
     ),
-    row("GetObjectAcl", "GET /B/K?acl", "s3:GetObjectAcl", OWNER, parameters="versionId"),
+    row(
+        "GetObjectAcl",
+        "GET /B/K?acl",
+        "s3:GetObjectAcl",
+        OWNER,
+        parameters="versionId",
+        handler="get_object_acl",
+    ),
     row(
         "PutObjectAcl",
         "PUT /B/K?acl",
@@ -108,6 +115,7 @@ OBJECT_OPERATIONS: Final[tuple[Operation, ...]] = (
         parameters="versionId",
         body=XML,
         needs_checksum=True,
+        handler="put_object_acl",
     ),
     row(
         "DeleteObjectAnnotation",
@@ -162,6 +170,7 @@ OBJECT_OPERATIONS: Final[tuple[Operation, ...]] = (
         "s3:GetObjectLegalHold",
         READ,
         parameters="versionId",
+        handler="refuse_without_object_lock",
     ),
     row(
         "PutObjectLegalHold",
@@ -171,6 +180,7 @@ OBJECT_OPERATIONS: Final[tuple[Operation, ...]] = (
         parameters="versionId",
         body=XML,
         needs_checksum=True,
+        handler="refuse_without_object_lock",
     ),
     row(
         "RenameObject",
@@ -194,6 +204,7 @@ OBJECT_OPERATIONS: Final[tuple[Operation, ...]] = (
         "s3:GetObjectRetention",
         READ,
         parameters="versionId",
+        handler="refuse_without_object_lock",
     ),
     row(
         "PutObjectRetention",
@@ -203,6 +214,7 @@ OBJECT_OPERATIONS: Final[tuple[Operation, ...]] = (
         parameters="versionId",
         body=XML,
         needs_checksum=True,
+        handler="refuse_without_object_lock",
     ),
     row("SelectObjectContent", "POST /B/K?select&select-type=2", "s3:GetObject", READ, body=XML),
     row(

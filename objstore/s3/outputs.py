@@ -11,7 +11,7 @@ from typing import TypeAlias
 
 from objstore.model.checksum import Checksum, ChecksumAlgorithm, ChecksumType
 from objstore.model.instant import Instant
-from objstore.model.names import BucketName, ObjectKey, UploadId, VersionId
+from objstore.model.names import BucketName, CanonicalId, ObjectKey, UploadId, VersionId
 from objstore.model.objects import (
     BucketRecord,
     ObjectVersion,
@@ -23,6 +23,7 @@ from objstore.model.objects import (
 from objstore.s3.inputs import ListMultipartUploadsInput, ListObjectsInput, ListObjectVersionsInput
 
 __all__ = [
+    "AclOutput",
     "CompleteMultipartUploadOutput",
     "CopyObjectOutput",
     "CopyPartOutput",
@@ -45,6 +46,7 @@ __all__ = [
     "ObjectHead",
     "PutObjectOutput",
     "TaggingOutput",
+    "UnsetSettingOutput",
     "UploadPartOutput",
     "VersionRow",
 ]
@@ -274,4 +276,19 @@ class TaggingOutput:
     """Tags of an object or a bucket."""
 
     tags: Tags
+    version_id: VersionId | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class UnsetSettingOutput:
+    """Nothing is set; which document says so follows from the operation."""
+
+    operation: str
+
+
+@dataclass(frozen=True, slots=True)
+class AclOutput:
+    """The owner, who alone may do everything."""
+
+    owner: CanonicalId
     version_id: VersionId | None = None

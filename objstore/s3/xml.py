@@ -50,6 +50,11 @@ _NAMESPACES_READ: Final = frozenset(
 )
 _ENCODINGS_READ: Final = frozenset({"utf-8", "utf8", "us-ascii", "ascii", "utf-16"})
 _SEPARATOR: Final = " "
+_PIECE_BYTES: Final = 64 * 1024
+_MARKUP_BYTES_MAX: Final = 64 * 1024
+"""A tag has a name and at most two attributes."""
+_NAMES_MAX: Final = 200
+"""Different element names in one document; no document of S3 has a quarter of them."""
 _TEXT_BUFFER_BYTES: Final = 64 * 1024
 
 
@@ -109,7 +114,7 @@ def decode(body: bytes, *, root: str | None = None, bytes_max: int) -> Element:
         raise MissingRequestBody
     builder = _Builder()
     try:
-        _parser_for(builder).Parse(body, True)
+        _feed(_parser_for(builder), body)
     except (expat.ExpatError, LookupError, ValueError) as error:
         # LookupError and ValueError: what pyexpat makes of encodings that it cannot offer to expat.
         raise MalformedXml from error
@@ -117,6 +122,15 @@ def decode(body: bytes, *, root: str | None = None, bytes_max: int) -> Element:
     if top is None or (root is not None and top.name != root):
         raise MalformedXml
     return top
+
+
+def _feed(parser: expat.XMLParserType, body: bytes) -> None:
+    """Parse in pieces, and give up on a tag or a comment that does not end: expat reads such a thing as one, without a pause."""
+    for start in range(0, len(body), _PIECE_BYTES):
+        parser.Parse(body[start : start + _PIECE_BYTES])
+        if start - parser.CurrentByteIndex > _MARKUP_BYTES_MAX:
+            raise MalformedXml
+    parser.Parse(b"", True)
 
 
 def _parser_for(builder: _Builder) -> expat.XMLParserType:
@@ -172,6 +186,8 @@ class _Builder:
         local = self._known_names.get(name)
         if local is None:
             local = self._known_names[name] = _local_name(name)
+            if len(self._known_names) > _NAMES_MAX:
+                raise MalformedXml
         self._open.append((local, []))
         self._count += 1
         if len(self._open) > XML_DEPTH_MAX or self._count > ELEMENTS_MAX:

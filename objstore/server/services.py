@@ -23,6 +23,7 @@ from objstore.service.ports import DataStore, Ids
 from objstore.service.reading import ObjectReader
 from objstore.service.registry import BucketRegistry
 from objstore.service.tagging import TaggingService
+from objstore.service.unset import UnsetService
 
 __all__ = ["Services"]
 
@@ -55,6 +56,7 @@ class Services:
             MultipartService(catalog, ingest, sources, ids),
             ListingService(catalog),
             TaggingService(catalog, ids),
+            UnsetService(registry, catalog),
         )
 
     def handlers(self) -> dict[str, Handler]:

@@ -286,7 +286,7 @@ def refused_uploads(client: RawClient, bucket: str) -> dict[str, tuple[RawCall, 
         "other": (made("PUT good", ("if-match", '"0"')), 412, "PreconditionFailed"),
         "absent": (made("PUT x", ("if-match", '"0"')), 404, "NoSuchKey"),
         "upload": (made("PUT x?uploadId=garbage&partNumber=1"), 404, "NoSuchUpload"),
-        "not built": (made("PUT x?acl"), 501, "NotImplemented"),
+        "not built": (made("PUT x?encryption"), 501, "NotImplemented"),
         "digest": (made("PUT x", ("content-md5", "!")), 400, "InvalidDigest"),
         "metadata": (made("PUT x", ("x-amz-meta-a", "v" * 3_000)), 400, "MetadataTooLarge"),
     }

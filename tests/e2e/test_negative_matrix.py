@@ -121,6 +121,10 @@ def test_nobody_gets_in_without_signing(guarded):
             continue
         for where in (bucket, "no-such-bucket"):
             answer = client.send(call_of(row, where))
+            if row.is_signed_in_form:
+                # A browser's form carries its signature in a field; nothing here reads it (s3 rule 2.6.3).
+                assert (answer.status, answer.code) == (501, "NotImplemented")
+                continue
             check(answer, "anonymous", row.method, f"{row.name} anonymous in {where}")
 
 

@@ -1,7 +1,7 @@
 """The 25 rules that servers most often get wrong, each as a test of its number: rules 14 to 25 (objects, lists, settings).
 
-Rules 1 to 13 are in test_rules_servers_get_wrong.py. Where a rule speaks of a feature that this server does not have, the
-test holds that the feature is refused with its code and never ignored.
+Rules 1 to 13 are in test_rules_servers_get_wrong.py, rule 22 about settings in test_rules_of_unset_settings.py. Where a rule
+speaks of a feature that this server does not have, the test holds that the feature is refused with its code and never ignored.
 """
 
 from __future__ import annotations
@@ -383,55 +383,6 @@ def test_rule_21_the_corners_of_listings(place):
 # --- 22 to 25: settings, copies, locks, browsers ---------------------------------------------------------------
 
 
-BUCKET_SETTINGS = (
-    "abac", "accelerate", "acl", "analytics", "cors", "encryption", "intelligent-tiering", "inventory", "lifecycle",
-    "logging", "metadataConfiguration", "metadataTable", "metrics", "notification", "object-lock", "ownershipControls",
-    "policy", "policyStatus", "publicAccessBlock", "replication", "requestPayment", "website",
-)  # fmt: skip
-WITH_ID = ("analytics", "intelligent-tiering", "inventory", "metrics")
-"""One bucket may have several of these."""
-KNOWN_GETS = {
-    "tagging": (404, "NoSuchTagSet"),
-    "versioning": (200, ""),
-    "location": (200, ""),
-}
-KEPT_GOING = {
-    (404, code)
-    for code in (
-        "NoSuchCORSConfiguration", "NoSuchLifecycleConfiguration", "NoSuchBucketPolicy", "NoSuchWebsiteConfiguration",
-        "ObjectLockConfigurationNotFoundError", "ReplicationConfigurationNotFoundError", "OwnershipControlsNotFoundError",
-        "NoSuchPublicAccessBlockConfiguration", "ServerSideEncryptionConfigurationNotFoundError",
-    )
-} | {(200, ""), (501, "NotImplemented")}  # fmt: skip
-"""What tools that read every setting go on after (6.1, 6.1.2)."""
-
-
-@pytest.mark.parametrize("name", [*KNOWN_GETS, *BUCKET_SETTINGS])
-def test_rule_22_a_setting_of_a_bucket_is_never_the_bucket(place, name):
-    """Rule 22: a GET of a setting that nobody made has its own 404, an empty 200, or says 501, and is no listing; PUT and
-    DELETE of a setting never make or delete the bucket or its objects (6.1, 1.4.5).
-    """
-    place.ask("PUT k", b"x")
-    got = place.ask(f"GET ?{name}")
-    if name in KNOWN_GETS:
-        assert (got.status, got.code) == KNOWN_GETS[name]
-    else:
-        assert (got.status, got.code) in KEPT_GOING
-    assert b"<Contents>" not in got.body
-    if name not in KNOWN_GETS:
-        put = place.ask(f"PUT ?{name}", b"<a/>")
-        assert 400 <= put.status <= 501, put
-        assert put.status < 500 or put.code == "NotImplemented"
-    gone = place.ask(f"DELETE ?{name}")
-    refusals = {(204, ""), (405, "MethodNotAllowed"), (501, "NotImplemented")}
-    if name in WITH_ID:
-        refusals = {(400, "InvalidArgument"), (400, "InvalidRequest")}
-        named = place.ask(f"DELETE ?{name}&id=x")
-        assert (named.status, named.code) in KEPT_GOING | {(404, "NoSuchConfiguration")}
-    assert (gone.status, gone.code) in refusals
-    assert place.ask("GET k").body == b"x"
-
-
 @pytest.mark.parametrize(
     "name", ["foo-config", "append", "renameObject", "torrent", "restore", "retention", "acl"]
 )
@@ -596,19 +547,4 @@ def test_rule_25_requests_of_other_origins_are_served(place):
     got = place.ask("GET k", b"", origin)
     assert (got.status, got.body) == (200, b"x")
     for answer in (got, place.ask("GET absent", b"", origin)):
-        assert not [name for name in answer.headers if name.startswith("access-control-")]
-
-
-@pytest.mark.parametrize("path", ["", "/k", "/absent"])
-def test_rule_25_a_preflight_allows_nothing_that_no_rule_allows(place, path):
-    """Rule 25: a preflight is anonymous; where no rule allows the origin it is refused and has no CORS header; a wrong
-    answer here would open every bucket to every page (6.5.2). Without Origin it is refused as well.
-    """
-    place.ask("PUT k", b"x")
-    origin = ("origin", "https://example.com")
-    wanted = ("access-control-request-method", "PUT")
-    for headers in ((), (wanted,), (origin,), (origin, wanted)):
-        answer = place.client.send(RawCall("OPTIONS", f"/{place.bucket}{path}", (), headers))
-        known = {(400, "BadRequest"), (403, "AccessForbidden"), (501, "NotImplemented")}
-        assert (answer.status, answer.code) in known, headers
         assert not [name for name in answer.headers if name.startswith("access-control-")]

@@ -48,7 +48,7 @@ def test_every_answer_carries_the_envelope(run):
         ("DELETE", "/full", (), (), 409, "BucketNotEmpty"),
         ("PUT", "/full/k", (), (("if-none-match", "*"),), 412, "PreconditionFailed"),
         ("GET", "/full/k", (), (("range", "bytes=9-"),), 416, "InvalidRange"),
-        ("GET", "/box", (("acl", ""),), (), 501, "NotImplemented"),
+        ("GET", "/box", (("abac", ""),), (), 501, "NotImplemented"),
         ("PUT", "/full/k", (), (("x-amz-security-token", "t"),), 400, "InvalidToken"),
     ],
     ids=lambda value: value if isinstance(value, str) and value[0] != "/" else "",
@@ -101,7 +101,7 @@ def test_nothing_is_read_before_every_check_that_needs_no_body(run):
                 await web.ask("PUT", "/box/there", (), (("if-none-match", "*"),), BIG),
                 "PreconditionFailed",
             ),
-            (await web.ask("PUT", "/box/k", (("acl", ""),), body=BIG), "NotImplemented"),
+            (await web.ask("PUT", "/box/k", (("encryption", ""),), body=BIG), "NotImplemented"),
             (
                 await web.ask(
                     "PUT", "/box/k", (("tagging", ""),), (("content-md5", "x"),), b"<x/>"

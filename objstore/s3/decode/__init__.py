@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import Final, TypeAlias
 
 from objstore.s3 import inputs
-from objstore.s3.decode import buckets, listing, multipart, objects, tags
+from objstore.s3.decode import buckets, listing, multipart, objects, settings, tags
 from objstore.s3.request import S3Request
 from objstore.s3.xml import Element
 
@@ -19,6 +19,7 @@ __all__ = ["DECODERS", "Decoder", "OperationInput"]
 
 OperationInput: TypeAlias = (
     inputs.AbortMultipartUploadInput
+    | inputs.AclInput
     | inputs.BucketInput
     | inputs.CompleteMultipartUploadInput
     | inputs.CopyObjectInput
@@ -34,10 +35,12 @@ OperationInput: TypeAlias = (
     | inputs.ListObjectsInput
     | inputs.ListPartsInput
     | inputs.ObjectInput
+    | inputs.PreflightInput
     | inputs.PutBucketTaggingInput
     | inputs.PutBucketVersioningInput
     | inputs.PutObjectInput
     | inputs.PutObjectTaggingInput
+    | inputs.UnsetSettingInput
     | inputs.UploadPartCopyInput
     | inputs.UploadPartInput
 )
@@ -55,11 +58,15 @@ DECODERS: Final[Mapping[str, Decoder]] = {
     "DeleteObject": objects.delete_object,
     "DeleteObjectTagging": objects.object_input,
     "DeleteObjects": objects.delete_objects,
+    "GetBucketAcl": buckets.bucket_input,
     "GetBucketLocation": buckets.bucket_input,
     "GetBucketTagging": buckets.bucket_input,
     "GetBucketVersioning": buckets.bucket_input,
     "GetObject": objects.get_object,
+    "GetObjectAcl": objects.object_input,
     "GetObjectAttributes": objects.get_object_attributes,
+    "GetObjectLegalHold": objects.object_input,
+    "GetObjectRetention": objects.object_input,
     "GetObjectTagging": objects.object_input,
     "HeadBucket": buckets.bucket_input,
     "HeadObject": objects.get_object,
@@ -69,11 +76,20 @@ DECODERS: Final[Mapping[str, Decoder]] = {
     "ListObjects": listing.list_objects,
     "ListObjectsV2": listing.list_objects,
     "ListParts": multipart.list_parts,
+    "PreflightRequest": settings.preflight,
+    "PutBucketAcl": settings.put_acl,
+    "PutBucketLogging": settings.put_logging,
+    "PutBucketNotificationConfiguration": settings.put_notification,
+    "PutBucketRequestPayment": settings.put_request_payment,
     "PutBucketTagging": tags.put_bucket_tagging,
     "PutBucketVersioning": buckets.put_bucket_versioning,
     "PutObject": objects.put_object,
+    "PutObjectAcl": settings.put_acl,
+    "PutObjectLegalHold": objects.object_input,
+    "PutObjectRetention": objects.object_input,
     "PutObjectTagging": tags.put_object_tagging,
     "UploadPart": multipart.upload_part,
     "UploadPartCopy": multipart.upload_part_copy,
+    **settings.UNSET_DECODERS,
 }
 """By the name of the operation."""

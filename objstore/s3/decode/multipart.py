@@ -127,7 +127,10 @@ def complete_multipart_upload(
     headers, upload_id = request.headers, upload_of(request)
     refusals.refuse(headers, refusals.PART_HEADERS)
     root = document_of(document, "CompleteMultipartUpload")
-    parts = tuple(_completed_part(part) for part in root.children_named("Part"))
+    listed = root.children_named("Part")
+    if len(listed) > PARTS_MAX:
+        raise MalformedXml
+    parts = tuple(_completed_part(part) for part in listed)
     _check_parts(parts, upload_id)
     return CompleteMultipartUploadInput(
         bucket=bucket_of(request),

@@ -201,9 +201,10 @@ def delete_objects(request: S3Request, document: Element | None) -> DeleteObject
     # `x-amz-bypass-governance-retention` is let pass here, unlike on a single delete (s3 rule 4.14.7): clean-up tools send it
     # blindly with every batch, and where nothing is locked there is nothing to bypass.
     root = document_of(document, "Delete")
-    entries = tuple(_delete_entry(element) for element in root.children_named("Object"))
-    if not 1 <= len(entries) <= DELETE_KEYS_MAX:
+    listed = root.children_named("Object")
+    if not 1 <= len(listed) <= DELETE_KEYS_MAX:
         raise MalformedXml
+    entries = tuple(_delete_entry(element) for element in listed)
     return DeleteObjectsInput(bucket_of(request), entries, _is_quiet(root))
 
 

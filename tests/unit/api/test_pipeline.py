@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
 import anyio
 import pytest
 
@@ -10,6 +13,7 @@ from objstore.cluster.sqlite_control_store import SqliteControlStore
 from objstore.metadata import CatalogStore, SqlCatalog
 from objstore.model.errors import InvariantError, QuorumNotReached
 from objstore.model.instant import Instant
+from objstore.s3 import xml
 from objstore.s3.outputs import EmptyOutput
 from objstore.s3.signature import Authenticator, RegionPolicy, SigningKeyCache
 from objstore.service.identities import Identities, UserEntry
@@ -67,6 +71,7 @@ class Edge:
         self.at = shifted(0)
         self.notes = []
         self.log = Log()
+        self.pool = ThreadPoolExecutor(1)
         authenticator = Authenticator(
             IDENTITIES, SigningKeyCache(), RegionPolicy("us-east-1", False)
         )
@@ -77,7 +82,7 @@ class Edge:
             authenticator=Steps(authenticator, "authenticate", self.notes),
             clock=Clock(self.at),
             observer=self.log,
-            hash_pool=None,
+            hash_pool=self.pool,
             domains=(),
             host_id=bytes(range(24)),
             public_url="https://public.example/",
@@ -262,3 +267,49 @@ def test_document_is_bounded(run, is_announced):
         assert ("read" in edge.notes) is not is_announced
 
     run(story, {"put_bucket_versioning": answering(EmptyOutput())})
+
+
+def test_a_long_document_is_read_in_a_thread(run, monkeypatch):
+    """While it is parsed the loop answers others; a short one is parsed at once. What is wrong with it is told all the same."""
+    parsed = []
+    decode = xml.decode
+
+    def noted(content, **limits):
+        parsed.append((len(content), threading.current_thread() is threading.main_thread()))
+        return decode(content, **limits)
+
+    monkeypatch.setattr(xml, "decode", noted)
+
+    async def story(edge):
+        inner = b"<VersioningConfiguration><Status>Enabled</Status>%b</VersioningConfiguration>"
+        for blanks, status in ((0, 200), (100_000, 200)):
+            sent = await edge.ask(
+                "PUT", "/bucket-1", (("versioning", ""),), inner % (b" " * blanks)
+            )
+            assert status_of(sent) == status
+        sent = await edge.ask("PUT", "/bucket-1", (("versioning", ""),), b"<a>" * 30_000)
+        assert status_of(sent) == 400
+        assert [in_main for _, in_main in parsed] == [True, False, False]
+
+    run(story, {"put_bucket_versioning": answering(EmptyOutput())})
+
+
+def test_nobody_asks_who_sends_a_preflight_or_a_form(run):
+    """A preflight is not signed, though its query may be; a form's signature is in its body (s3 rules 6.5.2, 2.6.3)."""
+    seen = []
+
+    async def story(edge):
+        origin = (("origin", "https://a"), ("access-control-request-method", "PUT"))
+        for path in ("/bucket-1/k", "/unknown"):
+            sent = await edge.ask(
+                "OPTIONS", path, (("X-Amz-Signature", "x"),), sign=False, headers=origin
+            )
+            assert status_of(sent) == 200
+        assert edge.notes == []
+        assert [call.bucket for call, _ in seen] == [None, None]
+        form = (("content-type", "multipart/form-data; boundary=x"),)
+        sent = await edge.ask("POST", "/unknown", sign=False, headers=form)
+        assert status_of(sent) == 501
+        assert edge.notes == ["authenticate"]
+
+    run(story, {"preflight_request": answering(EmptyOutput(), seen)})

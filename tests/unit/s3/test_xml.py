@@ -137,6 +137,31 @@ def test_the_number_of_elements_is_bounded(monkeypatch: pytest.MonkeyPatch) -> N
         decode(b"<a>" + b"<b/>" * 10 + b"</a>", bytes_max=LIMIT)
 
 
+@pytest.mark.parametrize(
+    "inner",
+    [
+        b"<!--" + b"-" * 10 + b"a" * 200_000 + b"-->",
+        b"<a " + b" ".join(b"a%d=''" % number for number in range(40_000)) + b"/>",
+        b"<a " + b" ".join(b"xmlns:a%d='a'" % number for number in range(40_000)) + b"/>",
+        b"<?a " + b"a" * 200_000 + b"?>",
+        b"".join(b"<a%d/>" % number for number in range(1000)),
+    ],
+    ids=["comment", "attributes", "namespaces", "instruction", "names"],
+)
+def test_what_no_client_sends_cannot_take_the_parser_long(inner: bytes) -> None:
+    """A tag is parsed in one step, half a second for four megabytes, in which nobody else is answered."""
+    with pytest.raises(MalformedXml):
+        decode(b"<Delete>" + inner + b"</Delete>", bytes_max=LIMIT)
+
+
+def test_text_has_no_length_but_that_of_the_document() -> None:
+    """Documents are parsed in pieces; a piece may end anywhere, in the middle of a character too."""
+    text = "\u00e9\U0001f600&" * 50_000
+    body = f"<Object>{' ' * 70_000}<Key>{escape_text(text)}</Key>\n</Object>".encode()
+    for shift in range(3):
+        assert decode(b" " * shift + body, bytes_max=LIMIT).text_of("Key") == text
+
+
 def test_the_largest_complete_document_fits() -> None:
     """10,000 parts with all ten checksums are legal and must stay within the bounds."""
     part = "<Part>" + "<c/>" * 12 + "</Part>"
