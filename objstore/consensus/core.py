@@ -31,14 +31,22 @@ from objstore.consensus.messages import (
     StateHash,
     payload_size,
 )
-from objstore.consensus.ready import HardState, LogConfig, LogState, Ready, Role, SoftState
+from objstore.consensus.ready import (
+    CANDIDATE,
+    LEADER,
+    HardState,
+    LogConfig,
+    LogState,
+    Ready,
+    SoftState,
+)
 from objstore.consensus.takeover import TakingOver
-from objstore.model.errors import check
+from objstore.model.errors import InvariantError, check
 from objstore.model.instant import Instant
 
 __all__ = ["PartitionLog"]
 
-_ANSWERS = (PromiseReply, FetchReply, AppendReply, EpochRefused, StateHash)
+_ANSWERS = frozenset((PromiseReply, FetchReply, AppendReply, EpochRefused, StateHash))
 """Never refused by epoch: a late answer is dropped by whoever does not wait for it."""
 
 
@@ -50,6 +58,7 @@ class PartitionLog(TakingOver):
         self._out: Ready | None = None
         self._out_leads = Epoch(0)
         self._compacted_to = self._log.compacted_index
+        self._held_max = config.retained_entries * 5 // 4
         self._handlers: dict[type[object], Callable[..., None]] = {
             PromiseRequest: self._on_promise_request,
             PromiseReply: self._on_promise_reply,
@@ -70,13 +79,13 @@ class PartitionLog(TakingOver):
         Raises `InvariantError` where the histories of two replicas contradict each other: this replica must then
         be taken out of service.
         """
-        check(
-            message.target == self.replica, "a message reached a replica that it was not meant for"
-        )
-        if not isinstance(message, _ANSWERS) and self._refuses_epoch(message.epoch):
+        if message.target != self.replica:
+            raise InvariantError("a message reached a replica that it was not meant for")
+        kind = type(message)
+        if kind not in _ANSWERS and self._refuses_epoch(message.epoch):
             self._refuse(message)
             return
-        self._handlers[type(message)](message, now)
+        self._handlers[kind](message, now)
 
     def observe_leader(self, epoch: Epoch, leader: ReplicaId) -> None:
         """Take a hint that the control store named a leader; it ends a leadership, it promises nothing."""
@@ -88,7 +97,7 @@ class PartitionLog(TakingOver):
 
     def next_deadline(self) -> Instant | None:
         """Return when `handle_timer` is due; nothing while nothing is open."""
-        if self._role is Role.CANDIDATE:
+        if self._role is CANDIDATE:
             return self._retry_at
         return self._resend_at
 
@@ -97,7 +106,7 @@ class PartitionLog(TakingOver):
         deadline = self.next_deadline()
         if deadline is None or now < deadline:
             return
-        if self._role is Role.CANDIDATE:
+        if self._role is CANDIDATE:
             self._retry(now)
         else:
             self._resend(now)
@@ -107,50 +116,48 @@ class PartitionLog(TakingOver):
     @property
     def has_ready(self) -> bool:
         """Tell whether `take_ready` would carry anything; never while a Ready is out."""
-        return self._out is None and (
-            self._log.has_unhanded
-            or self._commit > self._applying
-            or self._has_outbox()
-            or self._hard_state_changed
-            or self._has_new_soft_state()
-            or (self._role is Role.LEADER and self._has_something_to_send())
-        )
-
-    def _has_outbox(self) -> bool:
-        return bool(
+        return self._out is None and bool(
             self._messages
+            or self._commit > self._applying
+            or self._log.has_unhanded
+            or self._hard_state_changed
+            or self._traces
             or self._reads
             or self._reads_dropped
             or self._snapshots_wanted
-            or self._traces
             or self._handover_ready
             or self._snapshot is not None
+            or (self._soft_state_touched and self._has_new_soft_state())
+            or (self._role is LEADER and self._has_something_to_send())
         )
 
     def take_ready(self) -> Ready:
         """Return all pending effects; `advance` must follow before the next one is taken."""
         check(self._out is None, "a Ready is out: advance over it first")
-        leads = self._role is Role.LEADER
+        leads = self._role is LEADER
         if leads:
             self._prepare_to_lead()
         truncate_from, entries = self._log.hand_out()
         ready = Ready(
-            hard_state=self._take_hard_state(),
-            snapshot=self._snapshot,
-            truncate_from=truncate_from,
-            entries=entries,
-            messages=self._messages,
-            committed=self._take_committed(entries),
-            reads=self._reads,
-            reads_dropped=self._reads_dropped,
-            snapshots_wanted=self._snapshots_wanted,
-            compact_to=self._take_compaction(),
-            hand_over_to=self._handover_ready,
-            soft_state=self._take_soft_state(),
-            trace=self._traces,
+            self._take_hard_state() if self._hard_state_changed else None,
+            self._snapshot,
+            truncate_from,
+            entries,
+            self._messages,
+            self._take_committed(entries) if self._commit != self._applying else (),
+            self._reads,
+            self._reads_dropped,
+            self._snapshots_wanted,
+            self._take_compaction() if self._compacted_to != self._log.compacted_index else 0,
+            self._handover_ready,
+            self._take_soft_state() if self._soft_state_touched else None,
+            self._traces,
         )
-        self._messages, self._reads, self._reads_dropped = [], [], []
-        self._snapshots_wanted, self._traces = [], []
+        self._messages = []
+        self._reads = []
+        self._reads_dropped = []
+        self._snapshots_wanted = []
+        self._traces = []
         self._snapshot, self._handover_ready = None, NO_REPLICA
         self._out, self._out_leads = ready, self._epoch if leads else Epoch(0)
         return ready
@@ -159,21 +166,24 @@ class PartitionLog(TakingOver):
         """Take note that everything in the Ready is durable, sent and applied."""
         check(ready is self._out, "only the Ready that is out can be advanced over")
         self._out = None
-        if ready.committed:
-            self._applied = max(self._applied, ready.committed[-1].index)
-        if self._role is Role.LEADER:
+        committed = ready.committed
+        if committed and committed[-1].index > self._applied:
+            self._applied = committed[-1].index
+        if self._role is LEADER:
             self._advance_leading(ready)
         self._compact()
 
     def _advance_leading(self, ready: Ready) -> None:
         if ready.committed and self._inflight_bytes:
-            done = sum(payload_size(entry.payload) for entry in ready.committed)
+            done = sum([payload_size(entry.payload) for entry in ready.committed])
             self._inflight_bytes = max(0, self._inflight_bytes - done)
-        if ready.entries and self._out_leads == self._epoch:
-            self._durable = max(self._durable, ready.entries[-1].index)
+        entries = ready.entries
+        if entries and entries[-1].index > self._durable and self._out_leads == self._epoch:
+            self._durable = entries[-1].index
             self._try_commit()
         if self._progress:
-            self._announce_handover()
+            if self._handover_target:
+                self._announce_handover()
             self._wake(self._now)
 
     # --- the parts of a Ready -------------------------------------------------------------------------
@@ -184,17 +194,17 @@ class PartitionLog(TakingOver):
             self._try_commit()
             self._confirm_reads_alone()
         if self._progress:
-            self._open_round()
+            if self._reads_waiting and not self._rounds:
+                self._open_round()
             self._fill_appends()
 
-    def _take_hard_state(self) -> HardState | None:
-        if not self._hard_state_changed:
-            return None
+    def _take_hard_state(self) -> HardState:
         self._hard_state_changed = False
         return HardState(self._epoch, self._leader, self._commit)
 
     def _take_soft_state(self) -> SoftState | None:
-        if not self._has_new_soft_state():
+        is_new, self._soft_state_touched = self._has_new_soft_state(), False
+        if not is_new:
             return None
         self._soft_state = self._current_soft_state()
         return self._soft_state
@@ -202,9 +212,7 @@ class PartitionLog(TakingOver):
     def _take_committed(self, entries: Sequence[Entry]) -> Sequence[Entry]:
         """Rule 5: hand out committed entries only, in order, each once; alone it is the same list."""
         after, upto = self._applying, self._commit
-        if after == upto:
-            return ()
-        if self.is_replicated:
+        if self._is_replicated:
             upto = min(upto, after + self.config.apply_entries_max)
         self._applying = upto
         if entries and entries[0].index == after + 1 and entries[-1].index == upto:
@@ -212,30 +220,28 @@ class PartitionLog(TakingOver):
         return self._log.between(after, upto)
 
     def _take_compaction(self) -> int:
-        point, told = self._log.compacted_index, self._compacted_to
-        self._compacted_to = point
-        return 0 if point == told or self._snapshot is not None else point
+        self._compacted_to = point = self._log.compacted_index
+        return 0 if self._snapshot is not None else point
 
     # --- bounds ---------------------------------------------------------------------------------------
 
     def _compact(self) -> None:
         """Forget what nobody needs: alone everything that is applied, else what is over the bounds."""
-        if not self.is_replicated:
-            self._log.compact_to(self._applied)
-        else:
+        log, applied = self._log, self._applied
+        if not self._is_replicated:
+            log.compact_to(applied)
+        elif (
+            applied - log.compacted_index > self._held_max
+            or log.size_bytes > self.config.retained_bytes
+        ):
             self._compact_replicated()
-        while len(self._memberships) > 1 and self._memberships[1][0] <= self._applied:
-            del self._memberships[0]
+        memberships = self._memberships
+        while len(memberships) > 1 and memberships[1][0] <= applied:
+            del memberships[0]
 
     def _compact_replicated(self) -> None:
         """Keep what live followers still need, up to the bound on bytes in flight; in steps, not one by one."""
         config = self.config
-        held = self._applied - self._log.compacted_index
-        if (
-            held <= config.retained_entries * 5 // 4
-            and self._log.size_bytes <= config.retained_bytes
-        ):
-            return
         upto = self._applied
         if self._log.size_bytes <= config.inflight_bytes_max:
             upto = min(upto, self._needed_after())

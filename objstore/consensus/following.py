@@ -23,7 +23,7 @@ from objstore.consensus.messages import (
     PromiseRequest,
     StateHash,
 )
-from objstore.consensus.ready import LogConfig, LogState, Role
+from objstore.consensus.ready import CANDIDATE, LogConfig, LogState
 from objstore.consensus.replica import ReplicaState
 from objstore.model.errors import check
 from objstore.model.instant import Instant
@@ -40,12 +40,8 @@ class Following(ReplicaState):
     def __init__(self, config: LogConfig, state: LogState) -> None:
         super().__init__(config, state)
         self._state_hashes: dict[int, bytes] = {}
-        self._is_diverged = False
-
-    @property
-    def is_diverged(self) -> bool:
-        """Tell whether a digest of applied state differed from another replica's: an operator's case."""
-        return self._is_diverged
+        self.is_diverged = False
+        """Whether a digest of applied state differed from another replica's: an operator's case."""
 
     # --- rule 1: promise ------------------------------------------------------------------------------
 
@@ -72,7 +68,9 @@ class Following(ReplicaState):
         Two sources in one epoch cannot be: the control store hands out each epoch once. Should it fail to, the
         second is not obeyed, and safety still rests on the majority's promise.
         """
-        if message.epoch == self._epoch and self._leader != message.source:
+        if message.epoch == self._epoch:
+            if self._leader == message.source:
+                return True
             self._trace("second_leader", epoch=message.epoch, source=message.source)
             return False
         if message.epoch > self._epoch:
@@ -90,11 +88,13 @@ class Following(ReplicaState):
     def _on_append_request(self, message: AppendRequest, now: Instant) -> None:  # noqa: ARG002 one shape of handlers
         if not self._obey(message):
             return
-        if message.previous_index < self._commit:
+        previous, entries = message.previous_index, message.entries
+        if previous < self._commit:
             self._append_overlapping(message)
-        elif self._joins(message.previous_index, message.previous_epoch):
-            self._accept_entries(message.entries)
-            self._acknowledge(message, message.previous_index + len(message.entries))
+        elif self._joins(previous, message.previous_epoch):
+            if entries:
+                self._accept_entries(entries)
+            self._acknowledge(message, previous + len(entries))
         else:
             self._answer_conflict(message)
 
@@ -118,7 +118,7 @@ class Following(ReplicaState):
             if not self._holds(entry):
                 if entry.index <= self._log.last_index:
                     self._truncate_from(entry.index)
-                self._append(entries[position:])
+                self._append(entries[position:] if position else entries)
                 return
 
     def _holds(self, entry: Entry) -> bool:
@@ -128,16 +128,16 @@ class Following(ReplicaState):
     def _acknowledge(self, message: AppendRequest, index: int) -> None:
         """Confirm what agrees with the leader's log, and learn what of that is committed."""
         self._learn_commit(message.commit, agreed=index)
-        self._send(
+        self._messages.append(
             AppendReply(
                 self.replica,
                 message.source,
                 message.epoch,
-                accepted=True,
-                index=index,
-                hint_epoch=0,
-                round=message.round,
-                commit=self._commit,
+                True,
+                index,
+                0,
+                message.round,
+                self._commit,
             )
         )
 
@@ -173,7 +173,7 @@ class Following(ReplicaState):
         """Take it from the leader; in an own takeover it answers a fetch, and may come too late to matter."""
         snapshot = message.snapshot
         if message.epoch == self._epoch and self._leader == self.replica:
-            if self._role is Role.CANDIDATE:
+            if self._role is CANDIDATE:
                 self._take_snapshot(message)
             return
         if not self._obey(message):
@@ -236,7 +236,7 @@ class Following(ReplicaState):
         own = self._state_hashes.get(message.index)
         if own is None or own == message.digest:
             return
-        self._is_diverged = True
+        self.is_diverged = True
         self._trace(
             "state_diverged",
             index=message.index,

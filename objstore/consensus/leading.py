@@ -28,11 +28,10 @@ from objstore.consensus.messages import (
     InstallSnapshot,
     Snapshot,
     StateHash,
-    payload_size,
 )
-from objstore.consensus.progress import Progress, ProgressState
+from objstore.consensus.progress import REPLICATE, SNAPSHOT, Progress
 from objstore.consensus.quorum import has_majority, majority_index
-from objstore.consensus.ready import LogConfig, LogState, ReadState, Role
+from objstore.consensus.ready import CANDIDATE, FOLLOWER, LEADER, LogConfig, LogState, ReadState
 from objstore.model.errors import NotLeader, OperationAborted, SlowDown, check
 from objstore.model.instant import Instant
 
@@ -77,10 +76,13 @@ class Leading(Following):
         The outcome of entry `index` is known when an entry of this epoch at that index is applied. If leadership
         is lost before, it is unknown (trap T7).
         """
-        if self._role is not Role.LEADER or self._handover_target:
+        if self._role is not LEADER or self._handover_target:
             return self._not_leader()
         first = self._log.last_index + 1
-        size_bytes = sum(map(payload_size, payloads))
+        size_bytes = 0
+        for payload in payloads:
+            if isinstance(payload, bytes):
+                size_bytes += len(payload)
         if self._is_overloaded(len(payloads), size_bytes):
             return SlowDown()
         check(payloads, "a proposal needs a payload")
@@ -89,13 +91,13 @@ class Leading(Following):
             [Entry(epoch, index, payload) for index, payload in enumerate(payloads, first)]
         )
         self._inflight_bytes += size_bytes
-        self._wake(now)
+        self._open_work(now)
         return first
 
     def _not_leader(self) -> NotLeader:
         if self._handover_target:
             return NotLeader("leadership is being handed over", leader=self._handover_target)
-        if self._role is Role.CANDIDATE:
+        if self._role is CANDIDATE:
             return NotLeader("the takeover is not finished", leader=self.replica)
         return NotLeader(leader=self.leader)
 
@@ -117,7 +119,7 @@ class Leading(Following):
         return 0 if progress is None else progress.match
 
     def _try_commit(self) -> None:
-        index = majority_index(self.membership.voters, self._match_of)
+        index = majority_index(self._membership.voters, self._match_of)
         if index > self._commit and self._may_commit(index):
             self._commit_to(index)
 
@@ -128,7 +130,7 @@ class Leading(Following):
     @property
     def _has_opened(self) -> bool:
         """Tell whether the no-op of the own epoch is committed (rule 3)."""
-        return self._role is Role.LEADER and self._commit >= self._opening_index
+        return self._role is LEADER and self._commit >= self._opening_index
 
     # --- replication ----------------------------------------------------------------------------------
 
@@ -142,36 +144,35 @@ class Leading(Following):
     def _has_something_to_send(self) -> bool:
         if self._reads_waiting and not self._rounds:
             return True
-        last, window = self._log.last_index, self.config.window_entries
-        return any(
-            progress.must_hear
-            or progress.round_sent < self._round
-            or (progress.next <= last and progress.room(window) > 0)
-            for progress in self._progress.values()
-        )
+        last, window, current = self._log.last_index, self.config.window_entries, self._round
+        for progress in self._progress.values():
+            if progress.must_hear or progress.round_sent < current:
+                return True
+            if progress.next <= last and progress.room(window) > 0:
+                return True
+        return False
 
     def _fill_appends(self) -> None:
         """Put everything that may be sent into messages."""
+        last, current = self._log.last_index, self._round
         for peer, progress in self._progress.items():
-            self._fill_append(peer, progress)
+            if progress.next <= last or progress.round_sent < current or progress.must_hear:
+                self._fill_append(peer, progress)
 
     def _needed_after(self) -> int:
         """Return up to where all followers that are up have everything."""
-        return min(
-            (
-                progress.match
-                for progress in self._progress.values()
-                if progress.state is ProgressState.REPLICATE
-            ),
-            default=self._applied,
-        )
+        matches = [
+            progress.match for progress in self._progress.values() if progress.state is REPLICATE
+        ]
+        return min(matches, default=self._applied)
 
     def _fill_append(self, peer: ReplicaId, progress: Progress) -> None:
-        while progress.next <= self._log.last_index:
-            room = progress.room(self.config.window_entries)
+        log, window = self._log, self.config.window_entries
+        while progress.next <= log.last_index:
+            room = progress.room(window)
             if room <= 0:
                 break
-            if progress.next - 1 < self._log.compacted_index:
+            if progress.next <= log.compacted_index:
                 self._want_snapshot(peer, progress)
                 break
             self._send_append(peer, progress, entries_max=room)
@@ -180,15 +181,18 @@ class Leading(Following):
 
     def _send_append(self, peer: ReplicaId, progress: Progress, *, entries_max: int) -> None:
         """Send entries, or an empty append where `entries_max` is 0."""
-        previous = max(progress.next - 1, self._log.compacted_index)
-        entries = self._log.batch_after(
-            previous,
-            entries_max=min(entries_max, self.config.message_entries_max),
-            bytes_max=self.config.message_bytes_max,
-        )
-        epoch = self._log.epoch_at(previous)
+        log, config = self._log, self.config
+        previous = max(progress.next - 1, log.compacted_index)
+        entries: tuple[Entry, ...] = ()
+        if entries_max:
+            entries = log.batch_after(
+                previous,
+                entries_max=min(entries_max, config.message_entries_max),
+                bytes_max=config.message_bytes_max,
+            )
+        epoch = log.epoch_at(previous)
         check(epoch is not None, "the entry before an append is not in the log")
-        self._send(
+        self._messages.append(
             AppendRequest(
                 self.replica,
                 peer,
@@ -207,21 +211,25 @@ class Leading(Following):
 
     def _on_append_reply(self, message: AppendReply, now: Instant) -> None:
         progress = self._progress.get(message.source)
-        if self._role is not Role.LEADER or message.epoch != self._epoch or progress is None:
+        if self._role is not LEADER or message.epoch != self._epoch or progress is None:
             return
-        progress.round_acked = max(progress.round_acked, message.round)
-        progress.commit_known = max(progress.commit_known, message.commit)
+        if message.round > progress.round_acked:  # noqa: PLR1730 the hot path
+            progress.round_acked = message.round
+        if message.commit > progress.commit_known:  # noqa: PLR1730 the hot path
+            progress.commit_known = message.commit
         if message.accepted:
             self._on_accepted(message, progress)
         elif message.index >= progress.match:
             self._on_conflict(message, progress)
-        self._confirm_reads()
-        self._announce_handover()
+        if self._rounds:
+            self._confirm_reads()
+        if self._handover_target:
+            self._announce_handover()
         self._wake(now)
 
     def _on_accepted(self, message: AppendReply, progress: Progress) -> None:
         check(message.index <= self._log.last_index, "a follower acknowledged what was never sent")
-        if progress.accepted(message.index):
+        if progress.accepted(message.index) and progress.match > self._commit:
             self._try_commit()
 
     def _on_conflict(self, message: AppendReply, progress: Progress) -> None:
@@ -232,7 +240,7 @@ class Leading(Following):
 
     def _on_epoch_refused(self, message: EpochRefused, now: Instant) -> None:  # noqa: ARG002 one shape of handlers
         """Somebody promised a higher epoch: this one is over (rule 1)."""
-        if message.epoch > self._epoch and self._role is not Role.FOLLOWER:
+        if message.epoch > self._epoch and self._role is not FOLLOWER:
             self._hint = (message.epoch, message.leader)
             self._become_follower("a replica has promised a higher epoch")
 
@@ -241,26 +249,33 @@ class Leading(Following):
     def _wake(self, now: Instant) -> None:
         """Arm the timer if anything is open, and let it rest otherwise."""
         self._now = now
-        if not self._is_unsettled():
+        if self._progress and self._is_unsettled():
+            if self._resend_at is None:
+                self._resend_at = Instant(now + self.config.resend_ms)
+        else:
             self._resend_at = None
-        elif self._resend_at is None:
+
+    def _open_work(self, now: Instant) -> None:
+        """Arm the timer for what was just opened and needs a follower's answer."""
+        self._now = now
+        if self._resend_at is None and self._progress:
             self._resend_at = Instant(now + self.config.resend_ms)
 
     def _is_unsettled(self) -> bool:
-        if self._role is not Role.LEADER or not self._progress:
+        if self._role is not LEADER:
             return False
         if self._rounds or self._reads_waiting or self._handover_target:
             return True
         last, commit = self._log.last_index, self._commit
-        return any(
-            progress.match < last or progress.commit_known < commit
-            for progress in self._progress.values()
-        )
+        for progress in self._progress.values():  # noqa: SIM110 the hot path
+            if progress.match < last or progress.commit_known < commit:
+                return True
+        return False
 
     def _resend(self, now: Instant) -> None:
         """Nothing was heard for a while: probe whoever is behind, repeat rounds, end what takes too long."""
         for progress in self._progress.values():
-            if progress.state is ProgressState.SNAPSHOT and now >= progress.snapshot_deadline:
+            if progress.state is SNAPSHOT and now >= progress.snapshot_deadline:
                 progress.snapshot_over()
             behind = progress.match < self._log.last_index
             if behind:
@@ -276,7 +291,7 @@ class Leading(Following):
 
     def request_read(self, context: object, now: Instant) -> NotLeader | SlowDown | None:
         """Ask that a read be confirmed; it comes back in `Ready.reads`, or in `Ready.reads_dropped`."""
-        if self._role is not Role.LEADER:
+        if self._role is not LEADER:
             return self._not_leader()
         if self._is_alone:
             self._reads.append(ReadState(context, self._read_index()))
@@ -284,7 +299,7 @@ class Leading(Following):
         if len(self._reads_waiting) >= self.config.pending_reads_max:
             return SlowDown()
         self._reads_waiting.append(context)
-        self._wake(now)
+        self._open_work(now)
         return None
 
     def _read_index(self) -> int:
@@ -311,18 +326,17 @@ class Leading(Following):
 
     def _is_confirmed(self, round_number: int) -> bool:
         """Rule 6: a majority still obeyed this epoch after the round had begun."""
-        agreed = [
-            peer
-            for peer, progress in self._progress.items()
-            if progress.round_acked >= round_number
-        ]
-        return has_majority(self.membership.voters, [self.replica, *agreed])
+        agreed = [self.replica]
+        for peer, progress in self._progress.items():
+            if progress.round_acked >= round_number:
+                agreed.append(peer)
+        return has_majority(self._membership.voters, agreed)
 
     # --- rule 7: membership and snapshots -------------------------------------------------------------
 
     def propose_change(self, change: MembershipChange, now: Instant) -> int | Rejection:
         """Append a membership entry; it is in force at once, and final when it is committed."""
-        if self._role is not Role.LEADER or self._handover_target:
+        if self._role is not LEADER or self._handover_target:
             return self._not_leader()
         refusal = self._change_refusal(change)
         if refusal:
@@ -382,7 +396,7 @@ class Leading(Following):
     def report_snapshot_failed(self, target: ReplicaId, now: Instant) -> None:
         """Tell that a snapshot did not reach its target: it is probed again."""
         progress = self._progress.get(target)
-        if progress is not None and progress.state is ProgressState.SNAPSHOT:
+        if progress is not None and progress.state is SNAPSHOT:
             progress.snapshot_over()
             self._wake(now)
 
@@ -393,7 +407,7 @@ class Leading(Following):
 
         If nobody takes over in time the leader goes on by itself; it never depended on being replaced.
         """
-        if self._role is not Role.LEADER or self._handover_target:
+        if self._role is not LEADER or self._handover_target:
             return self._not_leader()
         if target == self.replica or not self.membership.is_voter(target):
             return OperationAborted("leadership goes to another voter", replica=target)
@@ -423,7 +437,7 @@ class Leading(Following):
     def report_state_hash(self, index: int, digest: bytes) -> None:
         """Take the driver's digest of its state right after a hash point; a leader has it compared."""
         self._keep_state_hash(index, digest)
-        if self._role is Role.LEADER:
+        if self._role is LEADER:
             for peer in self._progress:
                 self._send(StateHash(self.replica, peer, self._epoch, index, digest))
 

@@ -26,62 +26,58 @@ class ReplicaLog:
 
     __slots__ = (
         "_compacted_epoch",
-        "_compacted_index",
         "_entries",
         "_handed",
         "_truncated",
+        "compacted_index",
+        "has_unhanded",
+        "last_index",
         "size_bytes",
     )
 
     def __init__(
         self, *, compacted_index: int, compacted_epoch: int, entries: Sequence[Entry]
     ) -> None:
-        self._compacted_index = compacted_index
+        self.compacted_index = compacted_index
+        """Index of the last entry that is gone; the log begins after it. Moved by the methods below only."""
+        self.last_index = compacted_index
+        """Index of the newest entry. Moved by the methods below only."""
+        self.size_bytes = 0
+        """Weight of all payloads that are held."""
+        self.has_unhanded = False
+        """Whether a Ready would carry entries or a truncation. Moved by the methods below only."""
         self._compacted_epoch = compacted_epoch
         self._entries: list[Entry] = []
         self._truncated = 0
-        self.size_bytes = 0
         if entries:
             self.append(entries)
         self._handed = self.last_index
-
-    @property
-    def compacted_index(self) -> int:
-        """Index of the last entry that is gone; the log begins after it."""
-        return self._compacted_index
-
-    @property
-    def last_index(self) -> int:
-        """Index of the newest entry."""
-        return self._compacted_index + len(self._entries)
+        self.has_unhanded = False
 
     @property
     def last_epoch(self) -> int:
         """Epoch of the newest entry."""
         return self._entries[-1].epoch if self._entries else self._compacted_epoch
 
-    @property
-    def has_unhanded(self) -> bool:
-        """Tell whether a Ready would carry entries or a truncation."""
-        return self._handed < self.last_index or self._truncated > 0
-
     def epoch_at(self, index: int) -> int | None:
         """Return the epoch of the entry at the index, or nothing if the log does not know it."""
-        offset = index - self._compacted_index
-        if offset == 0:
-            return self._compacted_epoch
-        if offset < 0 or offset > len(self._entries):
-            return None
-        return self._entries[offset - 1].epoch
+        offset = index - self.compacted_index
+        if offset > 0:
+            return self._entries[offset - 1].epoch if index <= self.last_index else None
+        return None if offset else self._compacted_epoch
 
     def between(self, after: int, upto: int) -> list[Entry]:
         """Return the entries with after < index <= upto; all of them must be held."""
-        check(self._compacted_index <= after, "entries were asked for that are compacted")
-        check(upto <= self.last_index, "entries were asked for beyond the end")
-        return self._entries[after - self._compacted_index : upto - self._compacted_index]
+        compacted = self.compacted_index
+        if not compacted <= after <= upto <= self.last_index:
+            check(compacted <= after, "entries were asked for that are compacted")
+            check(upto <= self.last_index, "entries were asked for beyond the end")
+        return self._entries[after - compacted : upto - compacted]
 
     def batch_after(self, after: int, *, entries_max: int, bytes_max: int) -> tuple[Entry, ...]:
         """Return what follows `after` within the bounds, at least one entry if there is one."""
+        if entries_max <= 0 or after == self.last_index:
+            return ()
         candidates = self.between(after, min(self.last_index, after + entries_max))
         total = 0
         for count, entry in enumerate(candidates):
@@ -94,54 +90,66 @@ class ReplicaLog:
         """Add entries that follow the last one without a gap (rule 4)."""
         check(entries[0].index == self.last_index + 1, "entries must be contiguous")
         self._entries.extend(entries)
+        self.last_index += len(entries)
+        self.has_unhanded = True
         for entry in entries:
-            self.size_bytes += payload_size(entry.payload)
+            payload = entry.payload
+            if isinstance(payload, bytes):
+                self.size_bytes += len(payload)
 
     def truncate_from(self, index: int) -> None:
         """Cut off the entry at the index and all after it."""
-        check(index > self._compacted_index, "compacted entries cannot be truncated")
-        removed = self._entries[index - self._compacted_index - 1 :]
-        del self._entries[index - self._compacted_index - 1 :]
+        check(index > self.compacted_index, "compacted entries cannot be truncated")
+        removed = self._entries[index - self.compacted_index - 1 :]
+        del self._entries[index - self.compacted_index - 1 :]
+        self.last_index = self.compacted_index + len(self._entries)
         self.size_bytes -= sum(payload_size(entry.payload) for entry in removed)
         if index <= self._handed:
             self._handed = index - 1
             self._truncated = min(self._truncated or index, index)
+        self.has_unhanded = self._handed < self.last_index or self._truncated > 0
 
     def restore(self, snapshot: Snapshot) -> None:
         """Forget all entries: the log begins behind the snapshot."""
         self._entries.clear()
         self.size_bytes = 0
         self._truncated = 0
-        self._compacted_index = self._handed = snapshot.index
+        self.has_unhanded = False
+        self.compacted_index = self.last_index = self._handed = snapshot.index
         self._compacted_epoch = snapshot.epoch
 
     def compact_to(self, index: int) -> None:
         """Forget the entries up to the index, all of which were handed out before."""
+        count = index - self.compacted_index
+        if count == 0:
+            return
         epoch = self.epoch_at(index)
         check(epoch is not None, "compaction point is not in the log")
         check(index <= self._handed, "entries cannot be compacted before they were handed out")
-        count = index - self._compacted_index
-        if count == 0:
-            return
         if count == len(self._entries):
             self.size_bytes = 0
         else:
             self.size_bytes -= sum(payload_size(entry.payload) for entry in self._entries[:count])
         del self._entries[:count]
-        self._compacted_index, self._compacted_epoch = index, epoch or 0
+        self.compacted_index, self._compacted_epoch = index, epoch or 0
 
     def hand_out(self) -> tuple[int, list[Entry]]:
         """Return the pending truncation (0 = none) and the entries to persist, and count them as handed out."""
-        entries = self._entries[self._handed - self._compacted_index :]
+        if not self.has_unhanded:
+            return 0, []
         truncated, self._truncated = self._truncated, 0
+        self.has_unhanded = False
+        entries = self._entries[self._handed - self.compacted_index :]
         self._handed = self.last_index
         return truncated, entries
 
     def retention_point(self, *, upto: int, entries_max: int, bytes_max: int) -> int:
         """Return up to where to compact, at most `upto`, so that the rest is within the bounds."""
-        point = max(self._compacted_index, min(upto, upto - entries_max))
+        point = max(self.compacted_index, min(upto, upto - entries_max))
         size_bytes = self.size_bytes
-        for entry in self.between(self._compacted_index, upto):
+        if size_bytes <= bytes_max:
+            return point
+        for entry in self.between(self.compacted_index, upto):
             if entry.index > point:
                 if size_bytes <= bytes_max:
                     break
@@ -155,7 +163,7 @@ class ReplicaLog:
         Both sides use it to skip a whole epoch of divergent entries in one exchange instead of one entry each.
         """
         index = min(index, self.last_index)
-        while index >= self._compacted_index:
+        while index >= self.compacted_index:
             here = self.epoch_at(index) or 0
             if here <= epoch:
                 return index, here

@@ -29,6 +29,10 @@ class ProgressState(Enum):
     SNAPSHOT = "snapshot"
 
 
+PROBE, REPLICATE, SNAPSHOT = ProgressState.PROBE, ProgressState.REPLICATE, ProgressState.SNAPSHOT
+"""The same for the hot path, where a name of the module costs a tenth of an enum's attribute."""
+
+
 class Progress:
     """One follower, or learner, as its leader sees it."""
 
@@ -46,7 +50,7 @@ class Progress:
     )
 
     def __init__(self, *, next_index: int) -> None:
-        self.state = ProgressState.PROBE
+        self.state = PROBE
         self.match = 0
         self.next = next_index
         self.paused = False
@@ -62,13 +66,13 @@ class Progress:
 
     def room(self, window_entries: int) -> int:
         """Return how many entries may be sent now; a probe needs one."""
-        if self.state is ProgressState.REPLICATE:
+        if self.state is REPLICATE:
             return window_entries - (self.next - 1 - self.match)
-        return int(self.state is ProgressState.PROBE and not self.paused)
+        return int(self.state is PROBE and not self.paused)
 
     def sent(self, last_index: int) -> None:
         """Note that entries up to the index went out."""
-        if self.state is ProgressState.REPLICATE:
+        if self.state is REPLICATE:
             self.next = last_index + 1
         else:
             self.paused = True
@@ -76,39 +80,41 @@ class Progress:
     def accepted(self, index: int) -> bool:
         """Note that everything up to the index is durable there; tell whether that was news."""
         news = index > self.match
-        self.match = max(self.match, index)
-        self.next = max(self.next, self.match + 1)
-        if self.state is ProgressState.SNAPSHOT and self.match < self.snapshot_index:
-            return news
-        if self.state is not ProgressState.REPLICATE:
-            self.state = ProgressState.REPLICATE
+        if news:
+            self.match = index
+        if self.next <= self.match:
+            self.next = self.match + 1
+        if self.state is not REPLICATE:
+            if self.state is SNAPSHOT and self.match < self.snapshot_index:
+                return news
+            self.state = REPLICATE
             self.next = self.match + 1
         self.paused = False
         return news
 
     def refused(self, *, probe_next: int) -> None:
         """The logs part before what was sent: probe, no earlier than what is known to match."""
-        if self.state is ProgressState.SNAPSHOT:
+        if self.state is SNAPSHOT:
             return
-        self.state = ProgressState.PROBE
+        self.state = PROBE
         self.next = max(self.match + 1, min(probe_next, self.next))
         self.paused = False
 
     def silent(self) -> None:
         """Nothing was heard for a while: what was sent may be lost."""
-        if self.state is ProgressState.REPLICATE:
-            self.state = ProgressState.PROBE
+        if self.state is REPLICATE:
+            self.state = PROBE
             self.next = self.match + 1
         self.paused = False
 
     def needs_snapshot(self, *, index: int, deadline: Instant) -> None:
         """Entries that the follower needs are compacted: wait for a snapshot of at least this index."""
-        self.state = ProgressState.SNAPSHOT
+        self.state = SNAPSHOT
         self.snapshot_index = index
         self.snapshot_deadline = deadline
 
     def snapshot_over(self) -> None:
         """The time for the snapshot is over, or it failed: find out where the follower is."""
-        self.state = ProgressState.PROBE
+        self.state = PROBE
         self.next = self.match + 1
         self.paused = False

@@ -17,12 +17,15 @@ def majority_size(voters: int) -> int:
 
 def has_majority(voters: Collection[ReplicaId], agreed: Collection[ReplicaId]) -> bool:
     """Tell whether a majority of the voters is among those that agreed; an empty group never agrees."""
-    count = sum(1 for voter in voters if voter in agreed)
+    count = 0
+    for voter in voters:
+        if voter in agreed:
+            count += 1
     return bool(voters) and count >= majority_size(len(voters))
 
 
 def majority_index(voters: Collection[ReplicaId], match_of: Callable[[ReplicaId], int]) -> int:
     """Return the highest number that a majority of the voters has reached."""
     check(voters, "a majority needs voters")
-    reached = sorted((match_of(voter) for voter in voters), reverse=True)
-    return reached[majority_size(len(reached)) - 1]
+    reached = sorted(map(match_of, voters), reverse=True)
+    return reached[len(reached) // 2]

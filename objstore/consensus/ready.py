@@ -111,6 +111,10 @@ class Role(Enum):
     LEADER = "leader"
 
 
+FOLLOWER, CANDIDATE, LEADER = Role.FOLLOWER, Role.CANDIDATE, Role.LEADER
+"""The same for the hot path, where a name of the module costs a tenth of an enum's attribute."""
+
+
 class SoftState(msgspec.Struct, frozen=True):
     """Who leads, as far as this replica knows; a hint that is never persisted.
 
@@ -136,7 +140,7 @@ class Trace(msgspec.Struct, frozen=True):
     detail: dict[str, str | int]
 
 
-class Ready(msgspec.Struct, frozen=True, kw_only=True):
+class Ready(msgspec.Struct, frozen=True):
     """All pending effects in one value; the module's text has the order in which they happen."""
 
     hard_state: HardState | None = None

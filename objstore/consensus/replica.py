@@ -21,8 +21,9 @@ from objstore.consensus.membership import (
     ReplicaId,
     decode_membership,
 )
-from objstore.consensus.messages import Entry, EntryKind, Epoch, Message, Snapshot
+from objstore.consensus.messages import MEMBERSHIP, Entry, Epoch, Message, Snapshot
 from objstore.consensus.ready import (
+    FOLLOWER,
     LogConfig,
     LogState,
     ReadState,
@@ -53,7 +54,7 @@ class ReplicaState:
         self._epoch = state.hard_state.epoch
         self._leader = state.hard_state.leader
         self._hint = (Epoch(0), NO_REPLICA)
-        self._role = Role.FOLLOWER
+        self._role = FOLLOWER
         self._applied = state.applied
         self._applying = state.applied
         self._commit = min(max(state.hard_state.commit, state.applied), self._log.last_index)
@@ -62,6 +63,8 @@ class ReplicaState:
         self._learn_memberships(self._log.between(state.applied, self._log.last_index))
         self._hard_state_changed = False
         self._soft_state = self._current_soft_state()
+        self._soft_state_touched = False
+        """Whether role, epoch or leader were set since the last Ready, perhaps to what they were."""
         self._snapshot: Snapshot | None = None
         self._messages: list[Message] = []
         self._reads: list[ReadState] = []
@@ -137,13 +140,14 @@ class ReplicaState:
         """Take the promise; it leaves with the next Ready, before every message that speaks of it."""
         check(epoch > self._epoch, "promises only rise")
         self._epoch, self._leader = epoch, leader
-        self._hard_state_changed = True
+        self._hard_state_changed = self._soft_state_touched = True
+
+    def _take_role(self, role: Role) -> None:
+        self._role = role
+        self._soft_state_touched = True
 
     def _has_new_soft_state(self) -> bool:
-        told = self._soft_state
-        return (
-            told.role is not self._role or told.epoch != self._epoch or told.leader != self.leader
-        )
+        return self._soft_state_touched and self._soft_state != self._current_soft_state()
 
     def _current_soft_state(self) -> SoftState:
         return SoftState(self._role, self.leader, self._epoch)
@@ -153,7 +157,7 @@ class ReplicaState:
     def _learn_memberships(self, entries: Sequence[Entry]) -> None:
         """Put memberships in force as their entries are appended."""
         for entry in entries:
-            if entry.kind is EntryKind.MEMBERSHIP:
+            if entry.kind is MEMBERSHIP:
                 self._memberships.append((entry.index, decode_membership(entry.payload)))
         self._note_membership()
 
@@ -176,13 +180,16 @@ class ReplicaState:
 
     def _commit_to(self, index: int) -> None:
         """Move the commit index; it never falls."""
-        check(index <= self._log.last_index, "an entry cannot be committed that is not in the log")
-        self._commit = max(self._commit, index)
+        if index > self._commit:
+            check(
+                index <= self._log.last_index, "an entry cannot be committed that is not in the log"
+            )
+            self._commit = index
 
     def _append(self, entries: Sequence[Entry]) -> None:
         self._log.append(entries)
         for entry in entries:
-            if entry.kind is not EntryKind.COMMAND:
+            if entry.kind is MEMBERSHIP:
                 self._learn_memberships((entry,))
 
     def _truncate_from(self, index: int) -> None:
@@ -211,9 +218,9 @@ class ReplicaState:
 
     def _become_follower(self, reason: str) -> None:
         """Lead no longer; what waits here has an unknown outcome (trap T7)."""
-        if self._role is not Role.FOLLOWER:
+        if self._role is not FOLLOWER:
             self._trace("stepped_down", epoch=self._epoch, reason=reason)
-        self._role = Role.FOLLOWER
+        self._take_role(FOLLOWER)
         self._left_leadership()
 
     def _left_leadership(self) -> None:

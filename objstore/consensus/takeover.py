@@ -30,7 +30,7 @@ from objstore.consensus.messages import (
     PromiseRequest,
 )
 from objstore.consensus.quorum import has_majority
-from objstore.consensus.ready import LogConfig, LogState, Role
+from objstore.consensus.ready import CANDIDATE, FOLLOWER, LEADER, LogConfig, LogState
 from objstore.model.errors import NotLeader
 from objstore.model.instant import Instant
 
@@ -52,11 +52,7 @@ class TakingOver(Leading):
         Refused where a promise forbids the epoch, where the replica is no voter, and for an epoch that an earlier
         life of this process has led: a restart asks the control store for a new one.
         """
-        if (
-            epoch == self._epoch
-            and self._leader == self.replica
-            and self._role is not Role.FOLLOWER
-        ):
+        if epoch == self._epoch and self._leader == self.replica and self._role is not FOLLOWER:
             return None
         if epoch <= self._epoch:
             return NotLeader("the epoch is spent", leader=self.leader)
@@ -64,7 +60,7 @@ class TakingOver(Leading):
             return NotLeader("only a voter can lead", leader=self.leader)
         self._become_follower("named for a higher epoch")
         self._promise(epoch, self.replica)
-        self._role = Role.CANDIDATE
+        self._take_role(CANDIDATE)
         self._trace("takeover", epoch=epoch)
         self._source = NO_REPLICA
         self._promises = {self.replica: (self._log.last_epoch, self._log.last_index)}
@@ -81,7 +77,7 @@ class TakingOver(Leading):
         self._retry_at = Instant(now + self.config.resend_ms)
 
     def _on_promise_reply(self, message: PromiseReply, now: Instant) -> None:
-        if self._role is not Role.CANDIDATE or message.epoch != self._epoch:
+        if self._role is not CANDIDATE or message.epoch != self._epoch:
             return
         if not message.granted:
             self._trace("promise_denied", epoch=self._epoch, peer=message.source)
@@ -136,7 +132,7 @@ class TakingOver(Leading):
             self._accept_fetched(message, now)
 
     def _is_from_source(self, replica: ReplicaId, epoch: int) -> bool:
-        return self._role is Role.CANDIDATE and epoch == self._epoch and replica == self._source
+        return self._role is CANDIDATE and epoch == self._epoch and replica == self._source
 
     def _accept_fetched(self, message: FetchReply, now: Instant) -> None:
         """Take over a piece of the best log, with the epochs that its entries have."""
@@ -165,7 +161,7 @@ class TakingOver(Leading):
         if not self.membership.is_voter(self.replica):
             self._become_follower("the best log says that this replica is no voter")
             return
-        self._role = Role.LEADER
+        self._take_role(LEADER)
         self._retry_at = None
         self._durable = 0
         self._inflight_bytes = 0

@@ -45,12 +45,8 @@ def _never(action: object, answer: object) -> bool:  # noqa: ARG001 one shape of
     return False
 
 
-class _Move(NamedTuple):
-    """One operation that may go next, and what is then done and true."""
-
-    place: int
-    done: int
-    state: Hashable
+_Move = tuple[int, int, Hashable]
+"""The place of one operation that may go next, and what is then done and true."""
 
 
 def is_linearizable(
@@ -129,16 +125,17 @@ def _moves(
         after, given = specification(state, action)
         if returned is None:
             if after != state:
-                moves.append(_Move(place, done | 1 << place, after))
+                moves.append((place, done | 1 << place, after))
             continue
         if earliest_return is None or returned < earliest_return:
             earliest_return = returned
         if given == answer:
-            move = _Move(place, done | 1 << place, after)
+            move = (place, done | 1 << place, after)
             if reads >> place & 1:
                 return [move]
             moves.append(move)
-    moves.sort(key=lambda move: _return_order(ordered[move.place]), reverse=True)
+    if len(moves) > 1:
+        moves.sort(key=lambda move: _return_order(ordered[move[0]]), reverse=True)
     return moves
 
 

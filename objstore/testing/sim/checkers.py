@@ -17,7 +17,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from objstore.consensus import Entry, EntryKind, Membership, PartitionLog, ReplicaId, Role
+from objstore.consensus import Entry, EntryKind, Membership, PartitionLog, ReplicaId
+from objstore.consensus.ready import LEADER
 from objstore.testing.linearizability import Operation, find_order
 from objstore.testing.sim.disk import Disk
 from objstore.testing.sim.machine import is_read, specification
@@ -100,9 +101,9 @@ class Checkers:
         if known is None:
             self.committed[entry.index] = entry
             self._commit_epochs[entry.index] = log.epoch
-            if log.role is Role.LEADER:
+            if log.role is LEADER:
                 self._check_durable(entry, log.membership, membership)
-        elif known.epoch != entry.epoch or known.payload != entry.payload:
+        elif known is not entry and (known.epoch != entry.epoch or known.payload != entry.payload):
             text = (
                 f"{log.replica} applies {entry.epoch}/{entry.index},"
                 f" committed is {known.epoch}/{entry.index}"
@@ -114,7 +115,11 @@ class Checkers:
         disks = self.disks
         for membership in memberships:
             voters = membership.voters
-            if sum(1 for voter in voters if disks[voter].holds(entry)) * 2 > len(voters):
+            held = 0
+            for voter in voters:
+                if disks[voter].holds(entry):
+                    held += 1
+            if held * 2 > len(voters):
                 return
         text = f"{entry.epoch}/{entry.index} is committed and not durable on a majority"
         raise Violation("durable", text)

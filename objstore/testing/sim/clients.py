@@ -23,6 +23,7 @@ TIMEOUT_MS = 400
 BACKOFF_MS = 40
 ATTEMPTS_MAX = 8
 
+_GET = CommandKind.GET
 _KINDS = (
     CommandKind.GET,
     CommandKind.GET,
@@ -122,7 +123,7 @@ class Client:
         target = self._choose_target()
         if target is None:
             taken = False
-        elif command.kind == CommandKind.GET:
+        elif command.kind == _GET:
             taken = target.ask(attempt)
         else:
             taken = target.submit(self._payload, attempt)
@@ -178,7 +179,7 @@ class Client:
         self._attempt = None
         if cluster.trace is not None:
             cluster.trace.note(cluster.loop.now, f"{self.name} hears {answer} of {command.op_id}")
-        if answer is not None or command.kind != CommandKind.GET:
+        if answer is not None or command.kind != _GET:
             operation = Operation(self._called, returned, command, answer)
             cluster.checkers.histories.setdefault(command.key, []).append(operation)
         self._left -= 1

@@ -10,7 +10,8 @@ from __future__ import annotations
 from random import Random
 from typing import TYPE_CHECKING
 
-from objstore.consensus import NO_REPLICA, Epoch, ReplicaId, Role
+from objstore.consensus import NO_REPLICA, Epoch, ReplicaId
+from objstore.consensus.ready import LEADER
 
 if TYPE_CHECKING:
     from objstore.testing.sim.cluster import Cluster
@@ -58,7 +59,7 @@ class ControlStore:
             return True
         if now - self._named_at < PATIENCE_MS:
             return False
-        if replica.log.role is not Role.LEADER or replica.log.epoch != self.epoch:
+        if replica.log.role is not LEADER or replica.log.epoch != self.epoch:
             return True
         if cluster.open_clients and now - cluster.checkers.last_commit_at > PATIENCE_MS:
             return True
@@ -67,13 +68,13 @@ class ControlStore:
     @property
     def is_doubled(self) -> bool:
         """Tell whether a replica promised the epoch to another one than its leader: only a new epoch frees it."""
-        return any(
-            replica.is_up
-            and replica.name != self.leader
-            and replica.log.epoch == self.epoch
-            and replica.log.leader != self.leader
-            for replica in self._cluster.replicas.values()
-        )
+        epoch, leader = self.epoch, self.leader
+        for replica in self._cluster.replicas.values():
+            if replica.is_up and replica.name != leader:
+                log = replica.log
+                if log.epoch == epoch and log.leader != leader:
+                    return True
+        return False
 
     def name_somebody(self) -> None:
         """Name any replica that is up and believes that it may vote."""

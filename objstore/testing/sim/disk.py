@@ -10,7 +10,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from random import Random
-from typing import NamedTuple
+
+import msgspec
 
 from objstore.consensus import (
     NO_MEMBERSHIP,
@@ -28,7 +29,7 @@ from objstore.testing.sim.machine import KeyValueMachine
 __all__ = ["Applied", "Disk"]
 
 
-class Applied(NamedTuple):
+class Applied(msgspec.Struct, frozen=True, gc=False):
     """One apply transaction: state, cursor and what may be forgotten move together."""
 
     upto: int
@@ -97,7 +98,7 @@ class Disk:
         """Recovery finds that the checksum of the first of these is wrong: none of it has happened."""
 
     def _fold(self, transaction: Ready | Applied) -> None:
-        if isinstance(transaction, Applied):
+        if not isinstance(transaction, Ready):
             self._fold_applied(transaction)
             return
         ready = transaction
@@ -115,9 +116,10 @@ class Disk:
             self.hard_state = ready.hard_state
 
     def _fold_applied(self, transaction: Applied) -> None:
-        self.applied, self.membership, self.machine, compact_to = transaction
-        gone = compact_to - self.compacted[0]
-        if gone > 0:
+        self.applied, self.membership = transaction.upto, transaction.membership
+        self.machine, compact_to = transaction.machine, transaction.compact_to
+        if compact_to > self.compacted[0]:
+            gone = compact_to - self.compacted[0]
             check(gone <= len(self.entries), "the store compacts entries that it does not hold")
             self.compacted = (compact_to, self.entries[gone - 1].epoch)
             del self.entries[:gone]

@@ -7,12 +7,15 @@ the queue. Time is virtual: a schedule of ten simulated seconds takes as long as
 from __future__ import annotations
 
 import heapq
+import itertools
 from collections.abc import Callable
 from random import Random
 
 from objstore.testing.sim.checkers import Violation
 
 __all__ = ["EventLoop"]
+
+_push = heapq.heappush
 
 EVENTS_MAX = 20_000
 """Ten times what the longest schedules take: more is a storm."""
@@ -27,21 +30,17 @@ class EventLoop:
         self.now = 0
         self.events = 0
         """How many events have happened."""
-        self._order = 0
+        self._order = itertools.count(1).__next__
         self._tie = random.random
         self._heap: list[tuple[int, float, int, Callable[..., None], tuple[object, ...]]] = []
 
     def at(self, time_ms: int, action: Callable[..., None], *arguments: object) -> None:
         """Have the action happen at that time."""
-        self._order += 1
-        heapq.heappush(self._heap, (time_ms, self._tie(), self._order, action, arguments))
+        _push(self._heap, (time_ms, self._tie(), self._order(), action, arguments))
 
     def after(self, delay_ms: int, action: Callable[..., None], *arguments: object) -> None:
         """Have the action happen after a while."""
-        self._order += 1
-        heapq.heappush(
-            self._heap, (self.now + delay_ms, self._tie(), self._order, action, arguments)
-        )
+        _push(self._heap, (self.now + delay_ms, self._tie(), self._order(), action, arguments))
 
     @property
     def is_idle(self) -> bool:

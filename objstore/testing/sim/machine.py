@@ -31,7 +31,11 @@ class CommandKind(IntEnum):
     DELETE = 4
 
 
-class Command(msgspec.Struct, frozen=True, array_like=True):
+_GET, _PUT, _DELETE = CommandKind.GET, CommandKind.PUT, CommandKind.DELETE
+_PUT_IF_MATCH, _PUT_IF_ABSENT = CommandKind.PUT_IF_MATCH, CommandKind.PUT_IF_ABSENT
+
+
+class Command(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """One mutation, or a read; `op_id` is the version that a write gives."""
 
     op_id: int
@@ -51,13 +55,13 @@ _DECODER = msgspec.json.Decoder(Command)
 def judge(current: int, command: Command) -> tuple[int, bool]:
     """Return the version of the key after the command, and whether the command was done."""
     kind = command.kind
-    if kind == CommandKind.PUT:
+    if kind == _PUT:
         return command.op_id, True
-    if kind == CommandKind.DELETE:
+    if kind == _DELETE:
         return 0, True
-    if kind == CommandKind.PUT_IF_MATCH:
+    if kind == _PUT_IF_MATCH:
         is_met = current == command.expected and current != 0
-    elif kind == CommandKind.PUT_IF_ABSENT:
+    elif kind == _PUT_IF_ABSENT:
         is_met = current == 0
     else:
         return current, True
@@ -72,7 +76,7 @@ def specification(state: Hashable, action: object) -> tuple[Hashable, object]:
 
 def is_read(action: object, answer: object) -> bool:
     """Tell whether this command with this answer changed nothing: a read, or a refusal."""
-    return action.kind == CommandKind.GET or not answer[0]  # type: ignore[attr-defined, index]
+    return action.kind == _GET or not answer[0]  # type: ignore[attr-defined, index]
 
 
 class KeyValueMachine:
@@ -104,7 +108,8 @@ class KeyValueMachine:
 
     def roll(self, index: int, epoch: int, payload: bytes, answer: Answer | None) -> int:
         """Take an entry into the digest and return it."""
-        seen = b"%d %d %r " % (index, epoch, answer) + payload
+        told = "None" if answer is None else f"({answer[0]}, {answer[1]})"
+        seen = f"{index} {epoch} {told} ".encode() + payload
         self.digest = digest = xxhash.xxh3_64_intdigest(seen, self.digest)
         return digest
 
@@ -114,7 +119,8 @@ class KeyValueMachine:
 
     def copy(self) -> KeyValueMachine:
         """Return the same state, to be kept while this one goes on."""
-        twin = type(self)()
+        twin = self.__new__(type(self))
+        twin.fresh_op_id = 0
         twin.values = self.values.copy()
         twin.results = self.results.copy()
         twin.digest = self.digest

@@ -31,7 +31,7 @@ class NetworkWeather(msgspec.Struct, frozen=True):
 class Network:
     """Everything that is on its way."""
 
-    __slots__ = ("_deliver", "_draw", "_loop", "clogged_until", "cuts", "delivered", "weather")
+    __slots__ = ("_deliver", "_draw", "_loop", "clogged_until", "cuts", "weather")
 
     def __init__(
         self,
@@ -48,33 +48,28 @@ class Network:
         """Links that lose everything, with the time of their repair."""
         self.clogged_until: dict[str, int] = {}
         """Targets that get nothing before that time; what waits for them arrives at once, in any order."""
-        self.delivered = 0
 
     def send(self, messages: Sequence[Message]) -> None:
         """Put messages on their way."""
-        now, weather, draw = self._loop.now, self.weather, self._draw
+        loop, weather, draw, cuts = self._loop, self.weather, self._draw, self.cuts
+        loss, doubling = weather.loss, weather.doubling
         for message in messages:
-            if self.cuts and self.cuts.get((message.source, message.target), 0) > now:
+            if cuts and cuts.get((message.source, message.target), 0) > loop.now:
                 continue
-            if weather.loss and draw() < weather.loss:
+            if loss and draw() < loss:
                 continue
-            self._loop.at(self._arrival(message), self._arrive, message)
-            if weather.doubling and draw() < weather.doubling:
-                self._loop.at(self._arrival(message), self._arrive, message)
+            loop.at(self._arrival(message), self._deliver, message)
+            if doubling and draw() < doubling:
+                loop.at(self._arrival(message), self._deliver, message)
 
     def _arrival(self, message: Message) -> int:
         draw, weather = self._draw, self.weather
-        bound = weather.latency_ms
-        if weather.stray_ms and draw() < 0.125:
-            bound = weather.stray_ms
+        is_stray = weather.stray_ms and draw() < 0.125
+        bound = weather.stray_ms if is_stray else weather.latency_ms
         time = self._loop.now + 1 + int(draw() * bound)
         if self.clogged_until:
             return max(time, self.clogged_until.get(message.target, 0))
         return time
-
-    def _arrive(self, message: Message) -> None:
-        self.delivered += 1
-        self._deliver(message)
 
     def heal(self, weather: NetworkWeather) -> None:
         """End all faults; what is on its way still arrives."""

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 
 from objstore.consensus import (
     Entry,
-    EntryKind,
     Epoch,
     LogConfig,
     Membership,
@@ -20,12 +19,12 @@ from objstore.consensus import (
     PartitionLog,
     Ready,
     ReplicaId,
-    Role,
     Snapshot,
     decode_membership,
 )
 from objstore.consensus.describe import describe_message, describe_ready
-from objstore.consensus.messages import AppendRequest
+from objstore.consensus.messages import COMMAND, MEMBERSHIP, AppendRequest
+from objstore.consensus.ready import LEADER
 from objstore.model.errors import CorruptRecord, InvariantError
 from objstore.model.instant import Instant
 from objstore.testing.sim.checkers import Violation
@@ -60,10 +59,14 @@ class SimReplica:
     """One life after another of one store."""
 
     __slots__ = (
+        "_batching_ms",
+        "_hash_every",
         "_network",
         "_reads",
         "_ready",
+        "_sends_early",
         "_sent_early",
+        "_trace",
         "_waiting",
         "applied",
         "checkers",
@@ -91,7 +94,9 @@ class SimReplica:
         self.cluster, self.config, self.disk = cluster, config, disk
         self.name: ReplicaId = config.replica
         self.loop, self.checkers = cluster.loop, cluster.checkers
-        self._network = cluster.network
+        self._network, self._trace = cluster.network, cluster.trace
+        self._batching_ms, self._sends_early = cluster.plan.batching_ms, cluster.plan.sends_early
+        self._hash_every = config.state_hash_every
         self.life = 0
         self.is_up = False
         self.clock_offset_ms = 0
@@ -138,13 +143,14 @@ class SimReplica:
     def now(self) -> Instant:
         """Read the local clock: it is off and it jumps, but the driver never hands in less than before."""
         time = Instant(self.loop.now + self.clock_offset_ms)
-        self.latest = max(self.latest, time)
+        if time > self.latest:  # noqa: PLR1730 the hot path
+            self.latest = time
         return self.latest
 
     @property
     def is_leading(self) -> bool:
         """Tell whether the process is up and believes that it leads."""
-        return self.is_up and self.log.role is Role.LEADER
+        return self.is_up and self.log.role is LEADER
 
     # --- in -------------------------------------------------------------------------------------------
 
@@ -152,12 +158,16 @@ class SimReplica:
         """Take a message from the network."""
         if not self.is_up:
             return
-        if self.paused_until > self.loop.now:
-            self.loop.at(self.paused_until, self.receive, message)
+        loop = self.loop
+        if self.paused_until > loop.now:
+            loop.at(self.paused_until, self.receive, message)
             return
-        if self.cluster.trace is not None:
-            self.cluster.trace.note(self.loop.now, describe_message(message))
-        self.log.receive(message, self.now())
+        if self._trace is not None:
+            self._trace.note(loop.now, describe_message(message))
+        time = Instant(loop.now + self.clock_offset_ms)
+        if time > self.latest:  # noqa: PLR1730 the hot path
+            self.latest = time
+        self.log.receive(message, self.latest)
         self._wake()
 
     def name_leader(self, epoch: Epoch) -> None:
@@ -220,16 +230,21 @@ class SimReplica:
 
     def _wake(self) -> None:
         """Drive now, or a little later together with what else comes."""
-        batching_ms = self.cluster.plan.batching_ms
-        if not batching_ms:
-            self._drive()
+        if not self._batching_ms:
+            if self._ready is None:
+                self._drive()
         elif self.drives_at < self.loop.now:
-            self.drives_at = self.loop.now + batching_ms
+            self.drives_at = self.loop.now + self._batching_ms
             self.loop.at(self.drives_at, self._drive_later, self.life)
 
     def _drive_later(self, life: int) -> None:
-        if life == self.life and self._is_awake(self._drive_later, life):
-            self.drives_at = -1
+        if life != self.life:
+            return
+        if self.paused_until > self.loop.now:
+            self.loop.at(self.paused_until, self._drive_later, life)
+            return
+        self.drives_at = -1
+        if self._ready is None:
             self._drive()
 
     def _drive(self) -> None:
@@ -241,9 +256,9 @@ class SimReplica:
             if readies > READIES_MAX:
                 raise Violation("liveness", f"{self.name} never stops asking for a Ready")
             ready = self._ready = log.take_ready()
-            if self.cluster.trace is not None:
+            if self._trace is not None:
                 text = f"{self.name} ready\n{describe_ready(ready)}"
-                self.cluster.trace.note(self.loop.now, text)
+                self._trace.note(self.loop.now, text)
             if ready.soft_state is not None:
                 self._role_changed()
             if ready.must_persist:
@@ -254,7 +269,7 @@ class SimReplica:
             self.arm_timer()
 
     def _role_changed(self) -> None:
-        if self.log.role is Role.LEADER:
+        if self.log.role is LEADER:
             self.checkers.leading(self.log)
         else:
             self._drop_waiting()
@@ -262,10 +277,11 @@ class SimReplica:
     def persist(self, ready: Ready) -> None:
         """Step 1: one transaction, and its sync."""
         disk, now = self.disk, self.loop.now
-        if self.cluster.plan.sends_early and not self._sent_early and may_send_early(ready):
+        if self._sends_early and ready.messages and not self._sent_early and may_send_early(ready):
             early = [message for message in ready.messages if isinstance(message, AppendRequest)]
             if early:
-                self._check_written(ready)
+                if ready.entries:
+                    self._check_written(ready)
                 self._network.send(early)
                 self._sent_early = True
         if disk.full_until > now:
@@ -273,13 +289,12 @@ class SimReplica:
             self.loop.at(disk.full_until, self._persist_again, self.life)
             return
         disk.write(ready)
-        latency_ms = self.cluster.sync_latency_ms()
-        self.loop.at(max(now, disk.slow_until) + latency_ms, self._synced, self.life)
+        begins = max(now, disk.slow_until)
+        self.loop.at(begins + self.cluster.sync_latency_ms(), self._synced, self.life)
 
     def _check_written(self, ready: Ready) -> None:
         """Entries are there for others to see: durable, or on their way."""
-        if ready.entries:
-            self.checkers.written(ready.entries, self.disk.epoch_before(ready))
+        self.checkers.written(ready.entries, self.disk.epoch_before(ready))
 
     def _persist_again(self, life: int) -> None:
         if life == self.life and self._ready is not None:
@@ -287,18 +302,21 @@ class SimReplica:
 
     def _synced(self, life: int) -> None:
         """The sync is over: go on, unless it failed."""
-        if life != self.life or self._ready is None:
+        ready, disk = self._ready, self.disk
+        if life != self.life or ready is None:
             return
-        if not self._is_awake(self._synced, life):
+        if self.paused_until > self.loop.now:
+            self.loop.at(self.paused_until, self._synced, life)
             return
-        if self.disk.fails_next_sync:
+        if disk.fails_next_sync:
             self.sync_failed()
             return
-        self._check_written(self._ready)
-        self.disk.sync()
-        if self._crashes_at(CrashPoint.BEFORE_SEND):
+        if ready.entries:
+            self._check_written(ready)
+        disk.sync()
+        if self.crash_point is not None and self._crashes_at(CrashPoint.BEFORE_SEND):
             return
-        self._finish(self._ready)
+        self._finish(ready)
         if self.is_up:
             self._drive()
 
@@ -335,8 +353,10 @@ class SimReplica:
         self.log.advance(ready)
         if self.log.is_diverged:
             raise Violation("state hash", f"{self.name} was told of another digest")
-        self._answer_reads(ready)
-        self._serve(ready)
+        if self._reads or ready.reads or ready.reads_dropped:
+            self._answer_reads(ready)
+        if ready.hand_over_to or ready.snapshots_wanted:
+            self._serve(ready)
 
     def _install(self, snapshot: Snapshot) -> None:
         self.machine = snapshot.data.copy()  # type: ignore[attr-defined]
@@ -365,15 +385,15 @@ class SimReplica:
         payload, answer = entry.payload, None
         if not isinstance(payload, bytes):
             raise InvariantError("a payload of a replicated log is bytes")
-        if entry.kind is EntryKind.COMMAND:
+        if entry.kind is COMMAND:
             answer = self.machine.apply(payload)
             if self.machine.fresh_op_id:
                 checkers.done(self.name, self.machine.fresh_op_id, entry.index)
-        elif entry.kind is EntryKind.MEMBERSHIP:
+        elif entry.kind is MEMBERSHIP:
             self.membership = decode_membership(payload)
         digest = self.machine.roll(entry.index, entry.epoch, payload, answer)
         checkers.hashed(self.name, entry.index, digest)
-        if self.config.is_hash_point(entry.index):
+        if not entry.index % self._hash_every:
             self.log.report_state_hash(entry.index, digest.to_bytes(8, "big"))
         if self._waiting and answer is not None:
             self._answer(entry, answer)
@@ -425,8 +445,11 @@ class SimReplica:
         deadline = self.log.next_deadline()
         if deadline is None:
             return
-        time = max(deadline - self.clock_offset_ms, self.loop.now + 1)
-        if self.timer_at <= self.loop.now or time < self.timer_at:
+        now = self.loop.now
+        time = deadline - self.clock_offset_ms
+        if time <= now:
+            time = now + 1
+        if self.timer_at <= now or time < self.timer_at:
             self.timer_at = time
             self.loop.at(time, self._ring, self.life)
 
@@ -440,5 +463,5 @@ class SimReplica:
             self.arm_timer()
 
     def _note(self, text: str) -> None:
-        if self.cluster.trace is not None:
-            self.cluster.trace.note(self.loop.now, f"{self.name} {text}")
+        if self._trace is not None:
+            self._trace.note(self.loop.now, f"{self.name} {text}")
