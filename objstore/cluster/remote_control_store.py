@@ -16,7 +16,7 @@ import msgspec
 from objstore.cluster.control_reader import ControlReader
 from objstore.cluster.control_store import Change, ControlStore, Item
 
-__all__ = ["ControlEndpoint", "Peer", "RemoteControlStore"]
+__all__ = ["ControlEndpoint", "Peer", "RemoteChanges", "RemoteControlStore"]
 
 CALL_S: Final = 30.0
 WATCH_CALL_S: Final = 24 * 3_600.0
@@ -55,12 +55,37 @@ _encode: Final = msgspec.msgpack.encode
 _decode: Final = msgspec.msgpack.decode
 
 
-class RemoteControlStore:
-    """`ControlStore` beside its owner; an async context manager."""
+class RemoteChanges:
+    """The changing half of `ControlStore`: everything is asked of the owner."""
+
+    def __init__(self, owner: Peer) -> None:
+        self._owner = owner
+
+    async def put(
+        self, key: str, value: bytes, *, expected_revision: int | None = None
+    ) -> int | None:
+        """See `ControlStore`."""
+        request = _encode(_Put(key, value, expected_revision))
+        answer = await self._owner.call(PUT, request, deadline_s=CALL_S)
+        return _decode(answer, type=int | None)
+
+    async def delete(self, key: str, *, expected_revision: int | None = None) -> bool:
+        """See `ControlStore`."""
+        request = _encode(_Delete(key, expected_revision))
+        return _decode(await self._owner.call(DELETE, request, deadline_s=CALL_S), type=bool)
+
+    async def await_change(self, prefix: str, revision: int) -> None:
+        """Return when something below a prefix has changed since a revision, or after a long while."""
+        request = _encode(_AwaitChange(prefix, revision))
+        await self._owner.call(AWAIT_CHANGE, request, deadline_s=WATCH_CALL_S)
+
+
+class RemoteControlStore(RemoteChanges):
+    """`ControlStore` beside its owner, which has one file; an async context manager."""
 
     def __init__(self, path: Path, owner: Peer) -> None:
+        super().__init__(owner)
         self._reader = ControlReader(path)
-        self._owner = owner
 
     async def __aenter__(self) -> Self:
         return self
@@ -85,19 +110,6 @@ class RemoteControlStore:
         """See `ControlStore`."""
         return self._reader.list(prefix, after=after, limit=limit)
 
-    async def put(
-        self, key: str, value: bytes, *, expected_revision: int | None = None
-    ) -> int | None:
-        """See `ControlStore`."""
-        request = _encode(_Put(key, value, expected_revision))
-        answer = await self._owner.call(PUT, request, deadline_s=CALL_S)
-        return _decode(answer, type=int | None)
-
-    async def delete(self, key: str, *, expected_revision: int | None = None) -> bool:
-        """See `ControlStore`."""
-        request = _encode(_Delete(key, expected_revision))
-        return _decode(await self._owner.call(DELETE, request, deadline_s=CALL_S), type=bool)
-
     async def watch(self, prefix: str, *, after_revision: int) -> AsyncIterator[Change]:
         """See `ControlStore`; raise `HistoryForgotten` where changes after the revision are gone."""
         revision = after_revision
@@ -108,8 +120,7 @@ class RemoteControlStore:
                 yield change
             if not changes:
                 # The owner compares revisions: a change between the look and this question is answered at once.
-                request = _encode(_AwaitChange(prefix, revision))
-                await self._owner.call(AWAIT_CHANGE, request, deadline_s=WATCH_CALL_S)
+                await self.await_change(prefix, revision)
 
 
 class ControlEndpoint:

@@ -53,6 +53,7 @@ class ReplicatedControlStore:
         self._writing = asyncio.Lock()
         self._changed = asyncio.Event()
         self._failure: Exception | None = None
+        self._publish: Callable[[int], None] = _ignore
 
     async def __aenter__(self) -> Self:
         try:
@@ -85,6 +86,21 @@ class ReplicatedControlStore:
     def copies_in_service(self) -> int:
         """How many copies follow."""
         return sum(copy.failure is None for copy in self._copies.values())
+
+    def publish_to(self, publish: Callable[[int], None]) -> None:
+        """Tell the revision now, and from now on each new one before anybody is answered that its change counts."""
+        self._publish = publish
+        publish(self._state.revision)
+
+    def changes_since(self, revision: int) -> Sequence[Change] | None:
+        """Return what changed after a revision, but not what is the store's own; None where that is not kept."""
+        changes = self._state.changes
+        if revision == self._state.revision:
+            return ()
+        if not changes or not changes[0].revision <= revision + 1 <= self._state.revision:
+            return None
+        missed = changes[revision + 1 - changes[0].revision :]
+        return [change for change in missed if not change.key.startswith(_INTERNAL)]
 
     # --- port
 
@@ -259,6 +275,7 @@ class ReplicatedControlStore:
         if not self._counts(stored):
             self._fail(QuorumNotReached("too few copies of the control store took a change"))
         self._state.apply(change)
+        self._publish(change.revision)
         changed, self._changed = self._changed, asyncio.Event()
         changed.set()
         return change.revision
@@ -297,6 +314,10 @@ def _choose(members: Sequence[str], usable: Sequence[str]) -> tuple[str, ...]:
     ordered += [name for name in usable if name not in ordered]
     count = min(COPIES_MAX, len(ordered))
     return tuple(ordered[: count if count % 2 else count - 1])
+
+
+def _ignore(_revision: int) -> None:
+    """Stand in for somebody to tell."""
 
 
 def _retrieve(future: asyncio.Future[None]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Final
 
@@ -10,7 +11,17 @@ import apsw
 from objstore.cluster.sqlite_file import open_reader, open_writer
 from objstore.model.errors import UnknownFormat
 
-__all__ = ["CATALOG_FILE_NAME", "FORMAT_VERSION", "open_catalog_reader", "open_catalog_writer"]
+__all__ = [
+    "CATALOG_FILE_NAME",
+    "FORMAT_VERSION",
+    "FileIdentity",
+    "identity_of",
+    "open_catalog_reader",
+    "open_catalog_writer",
+]
+
+FileIdentity = tuple[tuple[int, int], ...]
+"""Device and inode of a database, its WAL and its index."""
 
 CATALOG_FILE_NAME: Final = "catalog.sqlite"
 APPLICATION_ID: Final = 0x6F626A63
@@ -40,6 +51,16 @@ def open_catalog_reader(path: Path) -> apsw.Connection:
         connection.close()
         raise UnknownFormat("the catalogue has another format", version=int(found))
     return connection
+
+
+def identity_of(path: Path) -> FileIdentity:
+    """Return which files the name of an open catalogue leads to; raise `OSError` where one of them is missing.
+
+    In a directory that was wiped a name may lead to other files than those that are open, or to some of them: a database
+    without its WAL looks like an older state.
+    """
+    names = (f"{path}{suffix}" for suffix in ("", "-wal", "-shm"))
+    return tuple((status.st_dev, status.st_ino) for status in map(os.stat, names))
 
 
 def _bring_up(connection: apsw.Connection, found: int) -> None:

@@ -34,7 +34,6 @@ from objstore.metadata.commands import (
     SetVersioning,
 )
 from objstore.metadata.reader import CatalogReader
-from objstore.metadata.sql_catalog import Writer
 from objstore.model.names import PartitionId
 
 __all__ = ["AnyCommand", "RemoteStore", "RemoteWriter", "WriterEndpoint"]
@@ -103,12 +102,13 @@ class RemoteStore:
 
 
 class WriterEndpoint:
-    """Carries out on the owner's writer what `RemoteWriter` asks for."""
+    """Carries out at the owner what `RemoteWriter` asks for."""
 
-    def __init__(self, writer: Writer) -> None:
-        self._writer = writer
+    def __init__(self, submit: Callable[[PartitionId, Command], Awaitable[CommandResult]]) -> None:
+        """Make the endpoint of whoever commits: the writer of the one file, or the replicated catalogue."""
+        self._carry_out = submit
         self.methods: Mapping[str, Callable[[bytes], Awaitable[bytes]]] = {SUBMIT: self._submit}
 
     async def _submit(self, body: bytes) -> bytes:
         proposal = _PROPOSALS.decode(body)
-        return _ENCODER.encode(await self._writer.submit(proposal.partition, proposal.command))
+        return _ENCODER.encode(await self._carry_out(proposal.partition, proposal.command))

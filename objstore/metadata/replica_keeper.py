@@ -5,7 +5,8 @@ One process holds all stores and is the only one that names leaders, and everyth
 Why a read needs no round of confirmation here: a partition stops serving, in this table, before anybody else is named;
 the new leader serves only after it has applied its own opening entry, and so all that any leader before it can have
 acknowledged; and what this process reads or acknowledges goes through this table. A look-up is one step of the event
-loop between the question who leads and the answer from that leader's file.
+loop between the question who leads and the answer from that leader's file. Processes beside this one read through what
+`publish_to` shows them; `serving_board` says why that holds.
 
 Suspicion: an operation of the drive that takes longer than a second, an error, a full drive. It decides only who may
 try to lead; safety is the log's.
@@ -18,6 +19,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from time import monotonic
 from typing import Final
 
+import apsw
 import structlog
 
 from objstore.cluster.control_store import ControlStore
@@ -72,6 +74,7 @@ class ReplicaKeeper:
         self._changed = asyncio.Event()
         self._wake = asyncio.Event()
         self._naming = asyncio.Lock()
+        self._show: Callable[[PartitionId, ReplicaStore | None], None] = _ignore
 
     # --- stores
 
@@ -97,11 +100,28 @@ class ReplicaKeeper:
         self._wanted = {partition: tuple(replicas) for partition, replicas in wanted.items()}
         self._wake.set()
 
-    def suspect(self, store: ReplicaStore, cause: Exception) -> None:
-        """Take a store out of service whose file failed under a reader."""
-        if store.failure is None:
-            store.abandon(cause)
-            self.on_failure(store, cause)
+    def suspect(self, partitions: Sequence[PartitionId], error: apsw.Error) -> None:
+        """Take the stores out of service that serve these partitions and cannot be read: one failed under a reader."""
+        if isinstance(error, apsw.ConnectionClosedError | apsw.BusyError):
+            return
+        for store in {self._serving[p] for p in partitions if p in self._serving}:
+            self.look_at(store)
+
+    def look_at(self, store: ReplicaStore) -> None:
+        """Take a store out of service if it cannot be read."""
+        if store.failure is not None:
+            return
+        try:
+            store.reader.partitions()
+        except apsw.Error as error:
+            store.abandon(error)
+            self.on_failure(store, error)
+
+    def publish_to(self, show: Callable[[PartitionId, ReplicaStore | None], None]) -> None:
+        """Tell who serves what, now and whenever it changes: at once, before anybody acts on the change."""
+        self._show = show
+        for partition, store in self._serving.items():
+            show(partition, store)
 
     @property
     def stores(self) -> Sequence[ReplicaStore]:
@@ -175,6 +195,7 @@ class ReplicaKeeper:
         if (name.epoch, name.leader) != (report.epoch, store.replica) or not store.is_usable:
             return
         self._serving[report.partition] = store
+        self._show(report.partition, store)
         changed, self._changed = self._changed, asyncio.Event()
         changed.set()
 
@@ -211,6 +232,7 @@ class ReplicaKeeper:
     def _stop_serving(self, partitions: Iterable[PartitionId]) -> None:
         for partition in partitions:
             self._serving.pop(partition, None)
+            self._show(partition, None)
             self._named_at.pop(partition, None)
 
     _reports: Final[Mapping[type[object], Callable[..., None]]] = {
@@ -342,6 +364,10 @@ def _is_aligned(membership: Membership | None, wanted: Sequence[ReplicaId]) -> b
     return (
         membership is not None and set(membership.voters) == set(wanted) and not membership.learners
     )
+
+
+def _ignore(_partition: PartitionId, _store: ReplicaStore | None) -> None:
+    """Stand in for somebody to show it to."""
 
 
 def _partition(item: tuple[PartitionId, object]) -> PartitionId:

@@ -27,7 +27,7 @@ import apsw
 
 from objstore.consensus import Membership, Message, ReplicaId, Snapshot
 from objstore.metadata.applier import Answer
-from objstore.metadata.catalog_file import open_catalog_writer
+from objstore.metadata.catalog_file import identity_of, open_catalog_writer
 from objstore.metadata.commands import Command, CommandResult, weight_of
 from objstore.metadata.reader import CatalogReader
 from objstore.metadata.replica_events import Event, Found, Proposal, Report, SnapshotRead, Stage
@@ -79,6 +79,8 @@ class ReplicaStore:
         self._on_report = on_report
         self._on_failure = on_failure
         self._connection = open_catalog_writer(path, vfs=vfs)
+        self.identity = identity_of(path)
+        """Which files are open, whatever becomes of their names."""
         self._wal = WalKeeper(self._connection, self.stats)
         self._machine = ReplicaMachine(self._connection, replica, self)
         self.founded = ReplicaLog(self._connection).memberships()

@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from time import monotonic
 from types import MappingProxyType
-from typing import Any, Final, TypeAlias, TypeVar
+from typing import Any, Final, Protocol, TypeAlias, TypeVar
 
 import apsw
 
@@ -25,17 +25,15 @@ from objstore.metadata.partitioning import partition_of, partitions_of
 from objstore.metadata.reader import ExtentPosition
 from objstore.metadata.records import RepairItem, RepairPosition
 from objstore.metadata.reference_walk import ReferencePosition
-from objstore.metadata.replica_keeper import ReplicaKeeper
-from objstore.metadata.replica_store import ReplicaStore
-from objstore.metadata.sql_catalog import SqlCatalog
+from objstore.metadata.sql_catalog import SqlCatalog, Store, Stores
 from objstore.model.errors import DriveUnavailable, NotLeader, Unavailable
 from objstore.model.names import ObjectKey, PartitionId, UploadId, VersionId
 from objstore.model.objects import BucketRecord, Extent, Part, Upload, Usage, Versioning
 
-__all__ = ["ReplicatedCatalog", "WalkPosition"]
+__all__ = ["Replicas", "ReplicatedCatalog", "WalkPosition"]
 
 T = TypeVar("T")
-WalkPosition: TypeAlias = tuple[ReplicaStore, ExtentPosition]
+WalkPosition: TypeAlias = tuple[Store, ExtentPosition]
 
 _START: Final[Mapping[PartitionId, Any]] = MappingProxyType({})
 
@@ -44,12 +42,28 @@ RETRY_S: Final = 0.02
 """Shortest time between two tries of one call."""
 
 
+class Replicas(Stores, Protocol):
+    """Who serves which partition: the keeper, or in another process somebody who follows it."""
+
+    def is_serving(self, partition: PartitionId) -> bool:
+        """Tell whether `at` would answer."""
+        ...
+
+    async def wait_for_change(self, timeout_s: float) -> None:
+        """Return when it is worth looking again."""
+        ...
+
+    def suspect(self, partitions: Sequence[PartitionId], error: apsw.Error) -> None:
+        """Take note that a reader of one of these partitions failed."""
+        ...
+
+
 class ReplicatedCatalog:
     """Satisfies `Catalog`."""
 
-    def __init__(self, keeper: ReplicaKeeper, *, patience_s: float = PATIENCE_S) -> None:
-        self._keeper = keeper
-        self._inner = SqlCatalog(keeper)
+    def __init__(self, replicas: Replicas, *, patience_s: float = PATIENCE_S) -> None:
+        self._replicas = replicas
+        self._inner = SqlCatalog(replicas)
         self._patience_s = patience_s
 
     async def submit(self, bucket: BucketRecord, key: ObjectKey, command: Command) -> CommandResult:
@@ -171,7 +185,7 @@ class ReplicatedCatalog:
         """Return extents of a partition, and where to go on; begins anew where another file is read from now on."""
 
         async def read() -> tuple[Sequence[Extent], WalkPosition | None]:
-            store = self._keeper.at(partition)
+            store = self._replicas.at(partition)
             start = after[1] if after and after[0] is store else ExtentPosition()
             found, position = store.reader.extents(partition, start, limit)
             return found, None if position is None else (store, position)
@@ -203,31 +217,21 @@ class ReplicatedCatalog:
         while True:
             try:
                 # Between this look and the first step of the call nothing else runs.
-                if all(map(self._keeper.is_serving, partitions)):
+                if all(map(self._replicas.is_serving, partitions)):
                     async with asyncio.timeout(until - monotonic()):
                         return await call()
             except (DriveUnavailable, NotLeader, TimeoutError) as error:
                 failure = error
             except apsw.Error as error:
                 failure = error
-                self._suspect(partitions, error)
+                self._replicas.suspect(partitions, error)
             left_s = until - monotonic()
             if left_s <= 0:
                 raise _given_up(failure)
-            if all(map(self._keeper.is_serving, partitions)):
+            if all(map(self._replicas.is_serving, partitions)):
                 await asyncio.sleep(RETRY_S)
             else:
-                await self._keeper.wait_for_change(min(left_s, 1.0))
-
-    def _suspect(self, partitions: Sequence[PartitionId], error: apsw.Error) -> None:
-        """A file failed under a reader: its store leads no longer."""
-        if isinstance(error, apsw.ConnectionClosedError | apsw.BusyError):
-            return
-        for store in {self._keeper.at(p) for p in partitions if self._keeper.is_serving(p)}:
-            try:
-                store.reader.partitions()
-            except apsw.Error:
-                self._keeper.suspect(store, error)
+                await self._replicas.wait_for_change(min(left_s, 1.0))
 
 
 def _given_up(failure: Exception | None) -> Exception:

@@ -18,14 +18,14 @@ from starlette.routing import Router
 from objstore.api.app import NodeApp
 from objstore.cluster.control_store import ControlStore
 from objstore.cluster.remote_control_store import ControlEndpoint
+from objstore.cluster.shared_page import SharedPage
 from objstore.cluster.sqlite_control_store import CONTROL_FILE_NAME, SqliteControlStore
 from objstore.metadata.catalog import Catalog
 from objstore.metadata.catalog_file import CATALOG_FILE_NAME
-from objstore.metadata.log_driver import CatalogWriter
 from objstore.metadata.remote_writer import WriterEndpoint
 from objstore.metadata.sql_catalog import CatalogStore, SqlCatalog
 from objstore.metadata.stats import CatalogStats
-from objstore.model.errors import ObjstoreError, check
+from objstore.model.errors import ObjstoreError
 from objstore.model.instant import Clock
 from objstore.model.names import BucketName
 from objstore.model.objects import Scheme
@@ -42,8 +42,9 @@ from objstore.server.metrics import Metrics
 from objstore.server.refusal import StartRefused
 from objstore.server.replicated_node import DIRECTORIES_MIN, open_replicated
 from objstore.server.settings import Settings
+from objstore.server.site_news import encode_sites
 from objstore.server.worker_pages import PageEndpoint
-from objstore.server.workers import Crew, WorkerGroup
+from objstore.server.workers import Crew, Methods, WorkerGroup
 from objstore.service.maintenance import (
     GarbageCollector,
     Repairer,
@@ -86,8 +87,8 @@ class _Stores:
     """The drives as they are at the moment."""
     shards: Collection[Drive]
     scheme: Scheme
-    writer: CatalogWriter | None
-    """Who commits to the one file of the catalogue; None where it has several."""
+    share: Callable[[SharedPage], Methods]
+    """Lets workers read beside this process; returns what answers them."""
     catalog: Catalog
     data: DataStore
     repairer: Repairer
@@ -97,6 +98,8 @@ class _Stores:
     """The drives of the data ring, by the names that it has for them."""
     jobs: tuple[Worker, ...] = ()
     """Jobs beside the usual ones."""
+    sites: Callable[[], bytes] | None = None
+    """What workers must know of the drives at the moment; None where these stay as they are."""
 
 
 @asynccontextmanager
@@ -182,7 +185,7 @@ async def _open_on_several(
         drives=lambda: node.drives,
         shards=node.sites.drives.values(),
         scheme=scheme,
-        writer=None,
+        share=node.share,
         catalog=node.catalog,
         data=data,
         repairer=repairer,
@@ -190,6 +193,7 @@ async def _open_on_several(
         root_keys=node.root_keys,
         places=Places(node.sites.drives, rings),
         jobs=(Rebuilder(node.control, node.catalog, data, rings),),
+        sites=lambda: encode_sites(node.sites),
     )
 
 
@@ -235,7 +239,7 @@ async def _open_on_one(
         drives=lambda: drives,
         shards=drives.drives,
         scheme=scheme,
-        writer=store.writer,
+        share=lambda _page: WriterEndpoint(store.writer.submit).methods,
         catalog=catalog,
         data=data,
         repairer=repairer,
@@ -262,15 +266,17 @@ async def _open_with_workers(
     stack: AsyncExitStack, stores: _Stores, parts: GatewayParts, readiness: Readiness
 ) -> tuple[Router, WorkerGroup]:
     """Start the other processes, and answer for all of them."""
-    check(stores.writer is not None, "workers share one file of the catalogue")
-    writers = {} if stores.writer is None else WriterEndpoint(stores.writer).methods
+    page = SharedPage()
+    stack.callback(page.close)
     endpoints = {
         **ControlEndpoint(stores.control).methods,
-        **writers,
+        **stores.share(page),
         **DamageEndpoint(stores.repairer.report_damage).methods,
     }
-    crew = Crew(parts.settings, parts.root_keys, parts.host_id, stores.cluster_id)
-    workers = WorkerGroup(crew, endpoints, parts.metrics)
+    crew = Crew(
+        parts.settings, parts.root_keys, parts.host_id, stores.cluster_id, sites=stores.sites
+    )
+    workers = WorkerGroup(crew, endpoints, parts.metrics, page)
     pages = health_app(
         readiness=readiness,
         metrics=parts.metrics,

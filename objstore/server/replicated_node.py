@@ -6,7 +6,7 @@ what is new or was wiped -> catalogue -> data. The watch and the rebuilder run w
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from functools import partial
@@ -15,10 +15,14 @@ from typing import Any, Final
 
 import anyio
 
+from objstore.cluster.mirrored_control_store import REVISION_WORD, MirrorEndpoint
 from objstore.cluster.replicated_control_store import ReplicatedControlStore
+from objstore.cluster.shared_page import SharedPage
 from objstore.cluster.sqlite_control_store import CONTROL_FILE_NAME
+from objstore.metadata.remote_writer import WriterEndpoint
 from objstore.metadata.replica_keeper import ReplicaKeeper
 from objstore.metadata.replicated_catalog import ReplicatedCatalog
+from objstore.metadata.serving_board import ServingBoard
 from objstore.model.errors import ObjstoreError
 from objstore.model.instant import Clock
 from objstore.server.drive_sites import DriveSites, Site
@@ -73,6 +77,18 @@ class ReplicatedNode:
         """The directories that are in service."""
         return [site.directory for site in self.sites.sites if site.drive is not None]
 
+    def share(self, page: SharedPage) -> dict[str, Callable[[bytes], Awaitable[bytes]]]:
+        """Let workers read beside this process: show them what counts, and answer what they ask."""
+        keeper = self.replicas.keeper
+        board = ServingBoard(page, keeper.look_at)
+        keeper.publish_to(board.show)
+        self.control.publish_to(partial(page.__setitem__, REVISION_WORD))
+        return {
+            **board.methods,
+            **MirrorEndpoint(self.control).methods,
+            **WriterEndpoint(self.catalog.submit_to).methods,
+        }
+
     def keep_root_keys(self, site: Site) -> None:
         """Give a directory that came back its copy of the root keys."""
         if self.root_keys is not None:
@@ -83,11 +99,6 @@ async def open_replicated(
     stack: AsyncExitStack, settings: Settings, clock: Clock, metrics: Metrics
 ) -> ReplicatedNode:
     """Open everything; raises `StartRefused`."""
-    if settings.workers > 1:
-        raise StartRefused(
-            "several workers with three or more directories are not supported",
-            next_step="start with --workers 1, or give at most two directories",
-        )
     sites = DriveSites(
         settings.storage.dirs,
         clock,

@@ -1,4 +1,4 @@
-"""What the owner and its workers say to each other: names of requests, their bodies, and where they meet.
+"""What the owner and its workers say to each other: names of requests and their bodies.
 
 Both are the same build, started together: nothing here has to be understood by another version.
 """
@@ -23,7 +23,7 @@ __all__ = [
     "PAGE",
     "RELOAD",
     "SERVING",
-    "SOCKET_NAME",
+    "SITES",
     "AskedPage",
     "Assignment",
     "Damage",
@@ -32,15 +32,15 @@ __all__ = [
     "encode_assignment",
 ]
 
-SOCKET_NAME: Final = "workers.sock"
-"""In the first data directory."""
-
 ASSIGNMENT: Final = "worker.assignment"
 """Worker to owner: what shall I do? -> `Assignment`."""
 SERVING: Final = "worker.serving"
 """Worker to owner: I listen."""
 DAMAGE: Final = "worker.damage"
 """Worker to owner: a shard is damaged (`Damage`)."""
+SITES: Final = "worker.sites"
+"""Worker to owner: which drives are in service? Owner to worker: these are, from now on -> whether all could be opened.
+See `objstore.server.site_news`."""
 PAGE: Final = "worker.page"
 """Worker to owner: one of the node's own pages (`AskedPage` -> `ShownPage`)."""
 DRAIN: Final = "owner.drain"

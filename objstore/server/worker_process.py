@@ -1,10 +1,11 @@
 """A gateway worker: a process that serves S3 beside the one that owns the data.
 
-It reads catalogue and control store from their files and shards from the drives; every change goes to the owner. Signals
-are the owner's business: a terminal and a service supervisor send them to all processes of a service, and the owner tells
-its workers what to do. When the owner is gone, the worker ends at once: it could only fail what it is asked.
+It reads the catalogue and shards from the drives; every change goes to the owner. Signals are the owner's business: a terminal
+and a service supervisor send them to all processes of a service, and the owner tells its workers what to do. When the owner
+is gone, the worker ends at once: it could only fail what it is asked.
 
-Run as `python -m objstore.server.worker_process DIRECTORY NAME` by `objstore.server.workers`.
+Run as `python -m objstore.server.worker_process SOCKET PAGE OWNER CLUSTER NAME` by `objstore.server.workers`: descriptors of a
+connected socket and of a shared page, and the process id of the owner.
 """
 
 from __future__ import annotations
@@ -13,11 +14,11 @@ import asyncio
 import gc
 import os
 import signal
+import socket
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
 import msgspec
@@ -26,26 +27,20 @@ import uvloop
 
 from objstore.api.app import NodeApp
 from objstore.cluster.framed_transport import FramedConnection, connect
-from objstore.cluster.remote_control_store import RemoteControlStore
-from objstore.cluster.sqlite_control_store import CONTROL_FILE_NAME
-from objstore.cluster.unix_socket import connect_unix
-from objstore.metadata.catalog_file import CATALOG_FILE_NAME
-from objstore.metadata.remote_writer import RemoteStore
-from objstore.metadata.sql_catalog import SqlCatalog
+from objstore.cluster.shared_page import PageReader
 from objstore.model.errors import Unavailable
-from objstore.model.instant import Clock
 from objstore.replication.scheme import scheme_for
 from objstore.replication.store import DataStore
 from objstore.server.addresses import parse_address
 from objstore.server.clock import SystemClock
 from objstore.server.damage import DamageReports
-from objstore.server.drives import join_drives, read_rings
 from objstore.server.gateway import GatewayParts, open_gateway
 from objstore.server.health import Readiness, health_app
 from objstore.server.listener import Listener, bind
 from objstore.server.logs import configure_logs
 from objstore.server.metrics import Metrics
 from objstore.server.serve import reload_certificate
+from objstore.server.site_news import FollowedSites
 from objstore.server.tls import load_tls
 from objstore.server.worker_link import (
     ASSIGNMENT,
@@ -53,14 +48,13 @@ from objstore.server.worker_link import (
     DRAIN,
     RELOAD,
     SERVING,
-    SOCKET_NAME,
+    SITES,
     Assignment,
     decode_assignment,
 )
 from objstore.server.worker_pages import OwnPages
+from objstore.server.worker_stores import Beside, open_worker_stores
 from objstore.service.ports import Ids
-from objstore.storage.layout import read_identity
-from objstore.storage.posix_drive import DriveSettings
 
 __all__ = ["main"]
 
@@ -78,32 +72,28 @@ class _Worker:
     readiness: Readiness
     metrics: Metrics
     reports: DamageReports
+    sites: FollowedSites | None
 
 
 def main() -> None:
     """Serve until the owner says that it is enough."""
-    directory, name = Path(sys.argv[1]), sys.argv[2]
+    connected = socket.socket(fileno=int(sys.argv[1]))
+    page = PageReader(int(sys.argv[2]), owner_pid=int(sys.argv[3]))
+    cluster_id, name = sys.argv[4:]
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(_run(directory, name))
+        runner.run(_run(connected, page, cluster_id=cluster_id, name=name))
 
 
-async def _run(directory: Path, name: str) -> None:
-    identity = read_identity(directory)
-    if identity is None:
-        raise Unavailable("the directory of the owner has no identity", directory=str(directory))
+async def _run(connected: socket.socket, page: PageReader, *, cluster_id: str, name: str) -> None:
     duties = _Duties()
-    async with connect(
-        connect_unix(directory / SOCKET_NAME),
-        duties.handle,
-        cluster_id=identity.cluster_id,
-        name=name,
-    ) as owner:
+    connected.setblocking(False)
+    async with connect(connected, duties.handle, cluster_id=cluster_id, name=name) as owner:
         assignment = decode_assignment(await owner.call(ASSIGNMENT, deadline_s=CALL_S))
         configure_logs(assignment.settings.log)
-        parts = _open(assignment, owner, cluster_id=identity.cluster_id, clock=SystemClock())
-        async with asyncio.TaskGroup() as group, parts as worker:
+        beside = Beside(owner, page, cluster_id, SystemClock())
+        async with asyncio.TaskGroup() as group, _open(assignment, beside) as worker:
             watch = group.create_task(_end_with(owner))
             background = [
                 group.create_task(worker.metrics.sample_loop_lag()),
@@ -140,32 +130,16 @@ async def _serve(
 
 
 @asynccontextmanager
-async def _open(
-    assignment: Assignment, owner: FramedConnection, *, cluster_id: str, clock: Clock
-) -> AsyncIterator[_Worker]:
-    settings = assignment.settings
-    home = settings.storage.dirs[0]
+async def _open(assignment: Assignment, beside: Beside) -> AsyncIterator[_Worker]:
+    settings, owner, clock = assignment.settings, beside.owner, beside.clock
     async with AsyncExitStack() as stack:
-        control = await stack.enter_async_context(
-            RemoteControlStore(home / CONTROL_FILE_NAME, owner)
-        )
-        drives = await join_drives(
-            settings.storage.dirs,
-            control,
-            cluster_id=cluster_id,
-            clock=clock,
-            settings=DriveSettings(reserve_bytes=settings.storage.reserve_bytes),
-        )
-        stack.callback(drives.close)
-        store = RemoteStore(home / CATALOG_FILE_NAME, owner)
-        stack.callback(store.close)
-        rings = await read_rings(control)
+        stores = await open_worker_stores(stack, settings, beside)
         reports = DamageReports(owner)
         data = await stack.enter_async_context(
             DataStore(
-                {drive.drive_id: drive for drive in drives.drives},
-                rings,
-                scheme=scheme_for(len(rings.current.members)),
+                stores.drives,
+                stores.rings,
+                scheme=scheme_for(len(stores.rings.current.members)),
                 on_damage=reports.report,
                 block_bytes=settings.storage.block_bytes,
             )
@@ -176,8 +150,8 @@ async def _open(
             open_gateway(
                 GatewayParts(
                     settings=settings,
-                    control=control,
-                    catalog=SqlCatalog([store]),
+                    control=stores.control,
+                    catalog=stores.catalog,
                     data=data,
                     ids=Ids(os.urandom),
                     clock=clock,
@@ -190,7 +164,7 @@ async def _open(
         readiness.on_drain(gateway.pipeline.drain)
         local = health_app(readiness=readiness, metrics=metrics, clock=clock, cluster=dict)
         app = NodeApp(gateway.pipeline, OwnPages(local, owner))
-        yield _Worker(app, readiness, metrics, reports)
+        yield _Worker(app, readiness, metrics, reports, stores.sites)
 
 
 class _Duties:
@@ -216,7 +190,16 @@ class _Duties:
             self.done.set()
             return msgspec.msgpack.encode(cut)
 
-        self._methods = {COUNTS: tell_counts, RELOAD: reload_files, DRAIN: drain}
+        async def take_sites(body: bytes) -> bytes:
+            is_whole = worker.sites is None or await worker.sites.take(body)
+            return msgspec.msgpack.encode(is_whole)
+
+        self._methods = {
+            COUNTS: tell_counts,
+            RELOAD: reload_files,
+            DRAIN: drain,
+            SITES: take_sites,
+        }
 
     async def handle(self, _owner: FramedConnection, method: str, body: bytes) -> bytes:
         """Carry out one request of the owner."""

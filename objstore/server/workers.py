@@ -1,18 +1,19 @@
 """The owner's side of several processes: starts gateway workers, keeps them running, answers them, ends them.
 
-A worker is a fresh process of the same program, never a fork: open SQLite files do not survive one. It finds the owner by
-the socket in the first data directory and asks for everything else. One that ends is started again, at once if it ran for
+A worker is a fresh process of the same program, never a fork: open SQLite files do not survive one. It is born with one end of
+a socket and a shared page, and asks for everything else. One that ends is started again, at once if it ran for
 a while, else after a pause that doubles; only its own connections are lost. One whose owner is gone ends by itself.
 """
 
 from __future__ import annotations
 
 import asyncio
+import os
+import socket
 import sys
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 from time import monotonic
 from types import TracebackType
 from typing import Final, Self
@@ -20,9 +21,9 @@ from typing import Final, Self
 import msgspec
 import structlog
 
-from objstore.cluster.framed_transport import FramedConnection, FramedServer
-from objstore.cluster.unix_socket import listen_unix
-from objstore.model.errors import Unavailable
+from objstore.cluster.framed_transport import FramedConnection, TransportLimits, connect
+from objstore.cluster.shared_page import SharedPage
+from objstore.model.errors import ObjstoreError, Unavailable
 from objstore.server.keys import RootKeys
 from objstore.server.metrics import Metrics, ProcessCounts
 from objstore.server.refusal import StartRefused
@@ -33,7 +34,7 @@ from objstore.server.worker_link import (
     DRAIN,
     RELOAD,
     SERVING,
-    SOCKET_NAME,
+    SITES,
     Assignment,
     encode_assignment,
 )
@@ -51,6 +52,8 @@ STABLE_S: Final = 10.0
 PAUSE_S: Final = 0.2
 PAUSE_S_MAX: Final = 10.0
 COUNTS_S: Final = 2.0
+LOOK_EVERY_S: Final = 0.1
+"""How often the drives are looked at for news."""
 ANSWER_S: Final = 5.0
 """What a worker may take, beyond the drain deadline, to say that it is done."""
 
@@ -84,15 +87,17 @@ class Crew:
     root_keys: RootKeys
     host_id: bytes
     cluster_id: str
+    sites: Callable[[], bytes] | None = None
+    """What there is to say of the drives at the moment; None where they stay as they are."""
 
 
 class WorkerGroup:
     """All workers of a node; an async context manager. Entered, all of them serve."""
 
-    def __init__(self, crew: Crew, methods: Methods, metrics: Metrics) -> None:
+    def __init__(self, crew: Crew, methods: Methods, metrics: Metrics, page: SharedPage) -> None:
         """Make the group; `methods` may still get more until it is entered."""
         self._crew = crew
-        self._home: Path = crew.settings.storage.dirs[0]
+        self._page = page
         self._methods = methods
         self._metrics = metrics
         self._slots = [_Slot(number) for number in range(1, crew.settings.workers)]
@@ -100,17 +105,12 @@ class WorkerGroup:
         self._ending = asyncio.Event()
         self._news = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
-        self._server = FramedServer(
-            listen_unix(self._home / SOCKET_NAME),
-            self._handle,
-            cluster_id=crew.cluster_id,
-            name="owner",
-        )
 
     async def __aenter__(self) -> Self:
-        await self._server.__aenter__()
         for slot in self._slots:
             self._spawn(self._keep(slot))
+        if self._crew.sites is not None:
+            self._spawn(self._tell_sites(self._crew.sites))
         try:
             async with asyncio.timeout(START_S):
                 await self._wait_until_serving()
@@ -176,18 +176,44 @@ class WorkerGroup:
 
     async def _live(self, slot: _Slot) -> str:
         """Run one process to its end; return its exit code, or why it could not be started."""
+        ours, theirs = socket.socketpair()
+        ours.setblocking(False)
+        descriptors = (theirs.fileno(), self._page.descriptor)
+        numbers = map(str, (*descriptors, os.getpid()))
+        with ours:
+            try:
+                with theirs:
+                    slot.process = await asyncio.create_subprocess_exec(
+                        *(
+                            sys.executable,
+                            "-m",
+                            PROGRAM,
+                            *numbers,
+                            self._crew.cluster_id,
+                            slot.name,
+                        ),
+                        stdin=asyncio.subprocess.DEVNULL,
+                        pass_fds=descriptors,
+                    )
+            except OSError as error:
+                return str(error)
+            await self._serve(ours, slot.process)
+            return str(await slot.process.wait())
+
+    async def _serve(self, ours: socket.socket, process: asyncio.subprocess.Process) -> None:
+        """Answer a process until it ends; one that does not say who it is gets no time to think about it."""
         try:
-            slot.process = await asyncio.create_subprocess_exec(
-                sys.executable,
-                "-m",
-                PROGRAM,
-                str(self._home),
-                slot.name,
-                stdin=asyncio.subprocess.DEVNULL,
-            )
-        except OSError as error:
-            return str(error)
-        return str(await slot.process.wait())
+            async with connect(
+                ours,
+                self._handle,
+                cluster_id=self._crew.cluster_id,
+                name="owner",
+                limits=TransportLimits(handshake_s=START_S),
+            ):
+                await process.wait()
+        except ObjstoreError:
+            if process.returncode is None:
+                process.kill()
 
     async def _gather(self, slot: _Slot) -> None:
         connection = slot.serving
@@ -215,6 +241,41 @@ class WorkerGroup:
         with suppress(Unavailable):  # one that is gone reads everything anew when it starts again
             await connection.call(method, deadline_s=ANSWER_S)
 
+    async def _tell_sites(self, sites: Callable[[], bytes]) -> None:
+        """Tell every worker what became of the drives; end one that does not take it."""
+        told: dict[FramedConnection, bytes] = {}
+        while not self._ending.is_set():
+            news = sites()
+            behind = [
+                (slot, slot.serving)
+                for slot in self._slots
+                if slot.serving is not None and told.get(slot.serving) != news
+            ]
+            await asyncio.gather(*(self._tell_news(*who, news, told) for who in behind))
+            with suppress(TimeoutError):
+                async with asyncio.timeout(LOOK_EVERY_S):
+                    await self._ending.wait()
+
+    async def _tell_news(
+        self,
+        slot: _Slot,
+        connection: FramedConnection,
+        news: bytes,
+        told: dict[FramedConnection, bytes],
+    ) -> None:
+        for gone in [known for known in told if known.closed.is_set()]:
+            del told[gone]
+        try:
+            answer = await connection.call(SITES, news, deadline_s=ANSWER_S)
+        except Unavailable:
+            if slot.connection is connection and slot.process is not None:
+                _log.warning("worker_does_not_follow", worker=slot.number)
+                with suppress(ProcessLookupError):
+                    slot.process.kill()
+            return
+        if msgspec.msgpack.decode(answer, type=bool):
+            told[connection] = news
+
     # --- what workers ask
 
     async def _handle(self, connection: FramedConnection, method: str, body: bytes) -> bytes:
@@ -224,6 +285,8 @@ class WorkerGroup:
         slot = next((slot for slot in self._slots if slot.name == connection.peer), None)
         if slot is None:
             raise Unavailable("this worker is not one of ours", peer=connection.peer)
+        if method == SITES and self._crew.sites is not None:
+            return self._crew.sites()
         if method == ASSIGNMENT:
             return encode_assignment(self._assignment(slot.start))
         if method == SERVING and not self._ending.is_set():
@@ -254,7 +317,7 @@ class WorkerGroup:
             await self._news.wait()
 
     async def _end(self) -> None:
-        """End what is left of the workers, and the socket that they came by."""
+        """End what is left of the workers: one that loses its owner ends by itself."""
         self._ending.set()
         for slot in self._slots:
             if (
@@ -263,8 +326,8 @@ class WorkerGroup:
                 and slot.serving is None
             ):
                 slot.process.kill()
-        await self._server.__aexit__(None, None, None)
-        (self._home / SOCKET_NAME).unlink(missing_ok=True)
+            if slot.connection is not None:
+                slot.connection.close()
         _, late = await asyncio.wait(self._tasks, timeout=ANSWER_S) if self._tasks else ((), ())
         for slot in self._slots:
             if slot.process is not None and slot.process.returncode is None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from contextlib import asynccontextmanager
 
 import pytest
 
+from objstore.cluster.shared_page import PageReader, SharedPage
 from objstore.metadata import CatalogStore, SqlCatalog
 from objstore.metadata.commands import (
     AbortUpload,
@@ -20,8 +22,11 @@ from objstore.metadata.commands import (
     SetTags,
     SetVersioning,
 )
+from objstore.metadata.followed_replicas import FollowedReplicas
 from objstore.metadata.partitioning import partition_of
 from objstore.metadata.remote_writer import RemoteStore, WriterEndpoint
+from objstore.metadata.replicated_catalog import ReplicatedCatalog
+from objstore.metadata.serving_board import ServingBoard
 from objstore.model.errors import (
     BucketNotEmpty,
     ConditionalRequestConflict,
@@ -54,7 +59,7 @@ async def open_remote(directory):
     path = directory / "catalog.sqlite"
     async with (
         CatalogStore(path, on_fatal=lambda _error: None) as owned,
-        beside(directory, WriterEndpoint(owned.writer).methods) as owner,
+        beside(directory, WriterEndpoint(owned.writer.submit).methods) as owner,
     ):
         store = RemoteStore(path, owner)
         yield SqlCatalog([store])
@@ -68,7 +73,29 @@ async def open_replicated(directory):
         yield group.catalog
 
 
-OPENERS = {"sql": open_sql, "remote": open_remote, "replicated": open_replicated}
+@asynccontextmanager
+async def open_followed(directory):
+    """What another process has of three replicas: the leaders' files, a shared page, a connection for commands."""
+    page = SharedPage()
+    reader = PageReader(os.dup(page.descriptor), owner_pid=os.getppid())
+    async with open_group(directory) as group:
+        board = ServingBoard(page, group.keeper.look_at)
+        group.keeper.publish_to(board.show)
+        methods = {**board.methods, **WriterEndpoint(group.catalog.submit_to).methods}
+        async with beside(directory, methods) as owner:
+            followed = FollowedReplicas(reader, owner)
+            yield ReplicatedCatalog(followed)
+            followed.close()
+    reader.close()
+    page.close()
+
+
+OPENERS = {
+    "sql": open_sql,
+    "remote": open_remote,
+    "replicated": open_replicated,
+    "followed": open_followed,
+}
 
 
 class Bucket:

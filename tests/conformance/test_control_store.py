@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import random
 from contextlib import asynccontextmanager
 
@@ -11,8 +12,14 @@ import pytest
 from objstore.cluster.control_store import VALUE_BYTES_MAX, Change
 from objstore.cluster.etcd_control_store import EtcdControlStore
 from objstore.cluster.etcd_members import EtcdSettings
+from objstore.cluster.mirrored_control_store import (
+    REVISION_WORD,
+    MirroredControlStore,
+    MirrorEndpoint,
+)
 from objstore.cluster.remote_control_store import ControlEndpoint, RemoteControlStore
 from objstore.cluster.replicated_control_store import ReplicatedControlStore
+from objstore.cluster.shared_page import PageReader, SharedPage
 from objstore.cluster.sqlite_control_store import SqliteControlStore
 from objstore.model.errors import InvariantError
 from objstore.testing.framed_pair import beside
@@ -53,7 +60,26 @@ async def open_replicated(directory, _etcd):
         yield store
 
 
+@asynccontextmanager
+async def open_mirrored(directory, _etcd):
+    """What another process has where there are several copies: a mirror, a shared page, a connection for changes."""
+    page = SharedPage()
+    reader = PageReader(os.dup(page.descriptor), owner_pid=os.getppid())
+    async with open_replicated(directory, None) as owned:
+
+        def publish(revision):
+            page[REVISION_WORD] = revision
+
+        owned.publish_to(publish)
+        methods = {**ControlEndpoint(owned).methods, **MirrorEndpoint(owned).methods}
+        async with beside(directory, methods) as owner:
+            yield MirroredControlStore(owner, reader)
+    reader.close()
+    page.close()
+
+
 OPENERS = {
+    "mirrored": open_mirrored,
     "replicated": open_replicated,
     "etcd": open_etcd,
     "remote": open_remote,

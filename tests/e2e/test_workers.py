@@ -52,12 +52,19 @@ def close_after_answer(request, **_):
     request.headers["Connection"] = "close"
 
 
-@pytest.fixture(scope="module", params=["http", "https"])
-def crew(request, tls_files):
+@pytest.fixture(scope="module", params=["http", "https", "three directories"])
+def crew(request, tls_files, tmp_path_factory):
     """A server of three processes."""
     tls = tls_files if request.param == "https" else None
-    with S3Server(tls=tls, arguments=["--workers", str(PROCESSES)]) as running:
+    replicated = request.param == "three directories"
+    directories = places(tmp_path_factory.mktemp("crew"), 3) if replicated else ()
+    with S3Server(directories, tls=tls, arguments=["--workers", str(PROCESSES)]) as running:
         yield running
+
+
+def places(top, count):
+    """Return directories for a server; with three and more, catalogue and control store are replicated."""
+    return [top / f"d{number}" for number in range(count)]
 
 
 @pytest.fixture
@@ -280,9 +287,11 @@ def progress(threads):
     return sum(len(thread.written) for thread in threads)
 
 
-def test_a_killed_worker_costs_its_connections_only():
+@pytest.mark.parametrize("count", [1, 3])
+def test_a_killed_worker_costs_its_connections_only(tmp_path, count):
     """Clients that retry see nothing; a new worker takes the place; acknowledged writes are there."""
-    with S3Server(buckets=["load"], arguments=["--workers", "3"]) as server:
+    arguments = ["--workers", "3"]
+    with S3Server(places(tmp_path, count), buckets=["load"], arguments=arguments) as server:
         with load_on(server) as threads:
             for _ in range(3):
                 wait_for(lambda: progress(threads) >= 20, "no writes")
@@ -342,9 +351,11 @@ def is_running(pid):
         return False
 
 
-def test_workers_end_with_their_owner(tmp_path):
+@pytest.mark.parametrize("count", [1, 3])
+def test_workers_end_with_their_owner(tmp_path, count):
     """A worker without an owner could only fail requests, on a port that the next start needs."""
-    with S3Server([tmp_path / "data"], buckets=["load"], arguments=["--workers", "3"]) as server:
+    arguments = ["--workers", "3"]
+    with S3Server(places(tmp_path, count), buckets=["load"], arguments=arguments) as server:
         client_of(server).put_object(Bucket="load", Key="k", Body=b"kept")
         workers = workers_of(server)
         owner = server.pid
@@ -414,9 +425,10 @@ class SlowPut:
         connection.close()
 
 
-def test_damage_that_a_worker_reads_is_repaired(tmp_path, pattern):
+@pytest.mark.parametrize("count", [2, 3])
+def test_damage_that_a_worker_reads_is_repaired(tmp_path, pattern, count):
     """Only the owner repairs; a worker that kept its finding to itself would leave the copy bad until the next scrub."""
-    directories = [tmp_path / "d0", tmp_path / "d1"]
+    directories = places(tmp_path, count)
     body = pattern(100_000)
     with S3Server(directories, buckets=["load"], arguments=["--workers", "3"]) as server:
         client = client_of_new_connections(server)

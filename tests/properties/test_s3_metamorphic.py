@@ -23,23 +23,26 @@ def config(*, inline_limit, block=65_536):
 
 @pytest.fixture(scope="module")
 def arena(tmp_path_factory):
-    """Six stores: usual, six directories, nothing inline, much inline, two processes, https."""
+    """Seven stores: usual, six directories, nothing inline, much inline, two processes, two on six directories, https."""
     tls = make_certificates(tmp_path_factory.mktemp("tls"))
     usual = config(inline_limit=16_384)
     with ExitStack() as stack:
         root = stack.enter_context(quick_directory())
         two_workers = S3Server([root / "workers"], config=usual, arguments=["--workers", "2"])
+        of_six = [root / f"two-on-six-{number}" for number in range(6)]
+        two_on_six = S3Server(of_six, config=usual, arguments=["--workers", "2"])
         servers = [
             S3Server([root / "usual"], config=usual),
             S3Server([root / f"one-of-six-{number}" for number in range(6)], config=usual),
             S3Server([root / "outline"], config=config(inline_limit=0)),
             S3Server([root / "inline"], config=config(inline_limit=131_072, block=4 << 20)),
             two_workers,
+            two_on_six,
             S3Server([root / "tls"], config=usual, tls=tls),
         ]
         for server in servers:
             stack.enter_context(server)
-        running = Arena(servers, hopping=[two_workers])
+        running = Arena(servers, hopping=[two_workers, two_on_six])
         stack.callback(running.close)
         yield running
 

@@ -59,7 +59,7 @@ def test_commands_and_results_arrive_as_they_were() -> None:
             kit.complete(upload, [kit.put_part(upload, 1, 7).part]),
         ]
         writer = Recording(Done())
-        remote = RemoteWriter(Straight(WriterEndpoint(writer).methods))
+        remote = RemoteWriter(Straight(WriterEndpoint(writer.submit).methods))
         for number, command in enumerate(commands):
             assert await remote.submit(number, command) == Done()
         assert writer.got == list(enumerate(commands))
@@ -72,7 +72,7 @@ def test_a_refusal_stays_one() -> None:
 
     async def scenario():
         writer = Recording(PreconditionFailed(condition="If-Match"))
-        remote = RemoteWriter(Straight(WriterEndpoint(writer).methods))
+        remote = RemoteWriter(Straight(WriterEndpoint(writer.submit).methods))
         with pytest.raises(PreconditionFailed):
             await remote.submit(0, CommandKit(BucketId(bytes(16))).put(b"k"))
 

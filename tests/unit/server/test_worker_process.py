@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
+import os
+import socket
 import subprocess
 import sys
 
-from objstore.model.instant import Instant
-from objstore.model.names import DriveId
-from objstore.storage.drive import DriveIdentity
-from objstore.storage.layout import format_drive
+from objstore.cluster.shared_page import SharedPage
 
 
-def test_a_worker_that_finds_no_owner_ends(tmp_path) -> None:
+def test_a_worker_whose_owner_is_gone_ends() -> None:
     """It would have nobody to send a write to; whoever started it decides what next."""
-    directory = tmp_path / "data"
-    format_drive(directory, DriveIdentity("c", DriveId("d"), Instant(1)))
-    ended = subprocess.run(
-        [sys.executable, "-m", "objstore.server.worker_process", str(directory), "worker-1-1"],
-        capture_output=True,
-        timeout=30,
-        check=False,
-    )
+    page = SharedPage()
+    ours, theirs = socket.socketpair()
+    ours.close()
+    with theirs:
+        numbers = [str(number) for number in (theirs.fileno(), page.descriptor, os.getpid())]
+        ended = subprocess.run(
+            [sys.executable, "-m", "objstore.server.worker_process", *numbers, "c", "worker-1-1"],
+            capture_output=True,
+            timeout=30,
+            check=False,
+            pass_fds=(theirs.fileno(), page.descriptor),
+        )
+    page.close()
     assert ended.returncode != 0
-    assert b"workers.sock" in ended.stderr or b"No such file" in ended.stderr
+    assert b"closed the stream" in ended.stderr

@@ -6,11 +6,11 @@ import asyncio
 
 import pytest
 
+from objstore.cluster.shared_page import SharedPage
 from objstore.server.keys import KeyOrigin, RootKeys
 from objstore.server.metrics import Metrics
 from objstore.server.refusal import StartRefused
 from objstore.server.settings import Secret, build_settings
-from objstore.server.worker_link import SOCKET_NAME
 from objstore.server.workers import Crew, WorkerGroup
 
 
@@ -20,13 +20,14 @@ def test_workers_that_cannot_start_refuse_the_start(tmp_path) -> None:
     keys = RootKeys("root", Secret("secret-key"), KeyOrigin.GIVEN)
 
     async def scenario():
-        # The directory has no identity, so that real workers end as soon as they start.
-        group = WorkerGroup(Crew(settings, keys, bytes(24), "c"), {}, Metrics())
+        # Nobody has the directory in service, so that real workers end as soon as they start.
+        page = SharedPage()
+        group = WorkerGroup(Crew(settings, keys, bytes(24), "c"), {}, Metrics(), page)
         assert group.problem() == "1 of 3 processes serve"
         with pytest.raises(StartRefused, match="ends as soon as it starts"):
             async with group:
                 raise AssertionError
         assert await group.drain(1.0) == 0
+        page.close()
 
     asyncio.run(scenario())
-    assert not (tmp_path / SOCKET_NAME).exists()
