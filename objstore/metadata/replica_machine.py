@@ -450,6 +450,9 @@ class ReplicaMachine:
         if not self._stage.has_staged(replica.partition, snapshot.index):
             error = InvariantError("a snapshot is to be installed that is not there")
             raise _DamagedError(replica.partition, error)
+        if self._stage.cursor_of(replica.partition) >= snapshot.index:
+            error = InvariantError("a snapshot is to be installed that the rows have passed")
+            raise _DamagedError(replica.partition, error)
         self._stage.install(replica.partition)
         self._leftovers.append(doomed(replica.partition))
         replica.applier = None

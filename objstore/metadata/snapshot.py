@@ -181,6 +181,11 @@ class SnapshotStage:
         ).get
         return bool(found == applied)
 
+    def cursor_of(self, partition: int) -> int:
+        """Return up to which index the rows of a partition are applied; 0 where there are none."""
+        found = self._execute("SELECT applied FROM partitions WHERE partition=?", (partition,)).get
+        return int(found or 0)
+
     def leftovers(self) -> list[PartitionId]:
         """Return the numbers under which rows are left that belong to no partition any more."""
         found: set[int] = set()

@@ -103,6 +103,17 @@ def test_a_second_leader_of_an_epoch_appends_nothing():
     assert log.last_index == 1
 
 
+def test_who_promised_to_the_loser_of_a_doubled_epoch_is_freed_by_the_next_one():
+    """Rule 1: within the epoch the promise stands, whoever won; nothing of it outlives the epoch."""
+    log = follower(1)
+    assert ask(log, PromiseRequest(C, B, Epoch(2))).messages[0].granted
+    assert ask(log, append(entries(2, first=2), epoch=2, after=(1, 1))).messages == []
+    assert (log.leader, log.last_index) == (C, 1)
+    freed = ask(log, append(entries(3, first=2), epoch=3, after=(1, 1)))
+    assert freed.hard_state == HardState(Epoch(3), A, 0)
+    assert freed.messages == [ack(2)]
+
+
 def test_an_empty_store_promises_nothing():
     """Trap T2: a replica that forgot everything must not help a leader to a majority."""
     ready = ask(PartitionLog(LogConfig(replica=B), LogState()), PromiseRequest(A, B, Epoch(2)))
@@ -257,6 +268,16 @@ def test_a_snapshot_within_the_log_only_moves_the_commit_index():
     ready = ask(follower(1, 1, 1), InstallSnapshot(A, B, Epoch(3), Snapshot(2, 1, ALL)))
     assert ready.snapshot is None
     assert [entry.index for entry in ready.committed] == [1, 2]
+
+
+@pytest.mark.parametrize(("index", "epoch"), [(1, 1), (2, 1), (2, 2)])
+def test_a_snapshot_that_is_not_above_the_own_cursor_is_not_installed(index, epoch):
+    """Rule 7: state never goes back; the leader hears how far this replica is, and goes on from there."""
+    log = follower(1, 1, 1, promised=3, commit=2)
+    ready = ask(log, InstallSnapshot(A, B, Epoch(3), Snapshot(index, epoch, ALL)))
+    assert ready.snapshot is None
+    assert ready.messages == [ack(2, commit=2)]
+    assert log.last_index == 3
 
 
 def test_a_snapshot_of_a_second_leader_is_ignored():
