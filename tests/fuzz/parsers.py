@@ -13,17 +13,33 @@ import hashlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Final
+from urllib.parse import quote, urlencode
 
 from objstore.model.checksum import ChecksumAlgorithm
 from objstore.model.errors import InvariantError, ObjstoreError
 from objstore.model.instant import Instant
-from objstore.model.limits import DELETE_XML_BYTES_MAX, KEY_BYTES_MAX, XML_DEPTH_MAX
-from objstore.s3 import dates, ranges, tokens, xml
+from objstore.model.limits import (
+    DELETE_XML_BYTES_MAX,
+    KEY_BYTES_MAX,
+    OBJECT_TAGS_MAX,
+    XML_DEPTH_MAX,
+)
+from objstore.s3 import (
+    checksums,
+    conditional,
+    copy_source,
+    dates,
+    metadata,
+    ranges,
+    tagging,
+    tokens,
+    xml,
+)
 from objstore.s3.bodies.aws_chunked import AwsChunkedDecoder
 from objstore.s3.checksums import expected_checksums
 from objstore.s3.errors import error_reply
 from objstore.s3.operation import BodyKind
-from objstore.s3.request import RawRequest
+from objstore.s3.request import Query, RawRequest, S3Request
 from objstore.s3.resolve import resolve
 from objstore.s3.signature import (
     Anonymous,
@@ -261,6 +277,86 @@ def fuzz_tokens(data: bytes) -> None:
         )
     made = tokens.encode_token(data, context=context)
     assert tokens.decode_token(made, context=context) == data
+
+
+def _text(data: bytes) -> str:
+    """Return the value of a header as the rest of the code sees it."""
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError:
+        return data.decode("latin-1")
+
+
+def fuzz_tagging(data: bytes) -> None:
+    """Tags in a header: what is read can be sent again and means the same (s3 rules 4.8.1, 4.8.2)."""
+    with _refusals_are_answers():
+        tags = tagging.parse_tagging_header(_text(data))
+        assert len(tags) <= OBJECT_TAGS_MAX
+        assert len(dict(tags)) == len(tags)
+        assert tagging.parse_tagging_header(urlencode(tags)) == tags
+
+
+def fuzz_copy_source(data: bytes) -> None:
+    """The source of a copy, its range in a second line and its condition in a third (s3 rules 4.9.1, 4.10.1, 4.1.6)."""
+    lines = [_text(line) for line in data.split(b"\n", 2)]
+    source, span, etags = (*lines, "", "")[:3]
+    with _refusals_are_answers():
+        bucket, key, version = copy_source.parse_source(source)
+        assert 0 < len(key) <= KEY_BYTES_MAX
+        again = f"/{bucket}/{quote(key)}"
+        again += "" if version is None else f"?versionId={version}"
+        assert copy_source.parse_source(again) == (bucket, key, version)
+    with _refusals_are_answers():
+        read = copy_source.parse_source_range(span)
+        if read is not None:
+            assert 0 <= read[0] <= read[1]
+            copy_source.check_source_range(read, len(etags) ** 3)
+    for etag in conditional.parse_etags(etags) or ():
+        assert etags.count(etag)
+
+
+def fuzz_checksums(data: bytes) -> None:
+    """The headers about digests, of a PUT, of a new upload and of a Complete (s3 rules 3.1 to 3.5)."""
+    pairs = [line.partition(b":") for line in data.split(b"\n")]
+    headers = {
+        name.lower().decode("latin-1"): _text(value.strip(b" \t")) for name, _, value in pairs
+    }
+    for query in ({}, {"uploadId": "0"}):
+        raw = RawRequest("POST", b"/b/k", b"", (), "http")
+        request = S3Request(raw, "POST", "b", b"k", Query(tuple(query.items()), query), headers)
+        with _refusals_are_answers():
+            expected = expected_checksums(request)
+            assert expected.checksum is None or expected.trailer_algorithm is None
+    with _refusals_are_answers():
+        checksums.require_digest(headers)
+    with _refusals_are_answers():
+        algorithm, kind = checksums.new_upload_checksum(headers)
+        assert (algorithm is None) == (kind is None)
+    with _refusals_are_answers():
+        found = checksums.object_checksum(headers)
+        if found is not None:
+            shown = {f"x-amz-checksum-{found.algorithm.value}": checksums.checksum_text(found)}
+            assert checksums.object_checksum(shown) == found
+
+
+def fuzz_metadata(data: bytes) -> None:
+    """Encoded words, and the headers that are stored: what is shown is read as the same (s3 rules 4.4.1, 4.6)."""
+    text = _text(data)
+    assert metadata.decode_words(metadata.encode_words(text)) == text or "=?" in text
+    read = metadata.decode_words(text)
+    shown = metadata.encode_words(read)
+    assert shown.isascii()
+    assert shown.isprintable()
+    name, _, value = text.partition("=")
+    for headers in ({f"x-amz-meta-{name}": value}, {"content-encoding": text}, {"expires": text}):
+        with _refusals_are_answers():
+            metadata.user_metadata(headers)
+            kept = metadata.system_metadata(headers)
+            assert "aws-chunked" not in [
+                coding.strip().lower() for coding in (kept.content_encoding or "").split(",")
+            ]
+    with _refusals_are_answers():
+        metadata.redirect_location({"x-amz-website-redirect-location": text})
 
 
 PARSERS: Final[dict[str, Callable[[bytes], None]]] = {

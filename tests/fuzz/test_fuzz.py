@@ -17,7 +17,8 @@ import pytest
 HERE = Path(__file__).resolve().parent
 CORPUS = HERE / "corpus"
 PARSERS = (
-    "authorization", "aws_chunked", "dates", "document", "headers", "presigned", "ranges", "target", "tokens", "xml",
+    "authorization", "aws_chunked", "checksums", "copy_source", "dates", "document", "headers", "metadata", "presigned",
+    "ranges", "tagging", "target", "tokens", "xml",
 )  # fmt: skip
 SEARCH_S = 3
 PUMPED_BYTES = 256 * 1024
