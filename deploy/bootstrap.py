@@ -53,6 +53,7 @@ BESIDE_DEV = (
     "clients-aioboto3",
     "clients-boto3-1.34",
     "clients-boto3-1.36",
+    "clients-duckdb",
     "clients-duplicity",
     "s3tests",
 )
