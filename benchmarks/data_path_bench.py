@@ -54,11 +54,13 @@ class OneRing:
 
 class Memory:
     def __init__(self, data: bytes) -> None:
+        self.size: int | None = len(data)
         self._view = memoryview(data)
 
-    async def read(self, size: int) -> memoryview:
-        piece, self._view = self._view[:size], self._view[size:]
-        return piece
+    async def read_into(self, buffer: memoryview) -> int:
+        piece, self._view = self._view[: len(buffer)], self._view[len(buffer) :]
+        buffer[: len(piece)] = piece
+        return len(piece)
 
 
 @contextlib.asynccontextmanager

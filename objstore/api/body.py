@@ -4,15 +4,14 @@
 
 `RequestBody` is the `BodySource` of the services. It promises that `finish` returns only if length, framing, chunk signatures and
 every digest that the client stated are right; until then the caller must not commit. It never holds more than the caller asked
-for plus two hashing batches.
+for plus what the server hands over at once. That a client falls silent is the server's to notice (`stalled`).
 """
 
 from __future__ import annotations
 
-import asyncio
+from collections import deque
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
 from objstore.model.checksum import Checksum, ChecksumAlgorithm
@@ -28,10 +27,10 @@ from objstore.model.errors import (
 )
 from objstore.model.limits import KIB
 from objstore.s3.checksums import BodyExpectations
-from objstore.service.hashing import RunningDigests
+from objstore.service.hashing import HASH_BATCH_BYTES, RunningDigests
 from objstore.service.ports import BodyDigests, Buffer
 
-__all__ = ["BodyLimits", "ChunkDecoder", "Receive", "RequestBody"]
+__all__ = ["ChunkDecoder", "Receive", "RequestBody"]
 
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 
@@ -45,7 +44,6 @@ _ENDS: Final[Mapping[str, type[ObjstoreError]]] = {
 _CRUMB_BYTES: Final = 4 * KIB
 """Pieces below this size are copied together: kept as they come, each costs an object, and a client that sends chunks of
 one byte would fill the memory with two hundred times what it sends."""
-_CRUMBS_BYTES_MAX: Final = 64 * KIB
 
 
 class ChunkDecoder(Protocol):
@@ -60,15 +58,6 @@ class ChunkDecoder(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class BodyLimits:
-    """What bounds the reading of one body."""
-
-    size_bytes_max: int
-    idle_timeout_s: float
-    """How long the client may send nothing at all."""
-
-
 class RequestBody:
     """A body that is read once, front to back."""
 
@@ -80,19 +69,19 @@ class RequestBody:
         pool: Executor,
         payload_sha256: bytes | None,
         decoder: ChunkDecoder | None,
-        limits: BodyLimits,
+        size_bytes_max: int,
     ) -> None:
         self._receive = receive
         self._expected = expectations
         self._pool = pool
         self._payload_sha256 = payload_sha256
         self._decoder = decoder
-        self._limits = limits
+        self._size_bytes_max = size_bytes_max
         self._algorithms: list[ChecksumAlgorithm] = []
         if expectations.algorithm is not None:
             self._algorithms.append(expectations.algorithm)
-        self._pieces: list[Buffer] = []
-        self._pieces_bytes = 0
+        self._pieces: deque[Buffer] = deque()
+        self._waiting_bytes = 0
         self._crumbs = bytearray()
         self._size = 0
         self._wire_bytes = 0
@@ -122,20 +111,41 @@ class RequestBody:
 
     async def read(self, size: int) -> Buffer:
         """Return exactly `size` bytes, fewer at the end of the body, none after it."""
-        while self._pieces_bytes < size and not self._is_ended:
+        while self._waiting_bytes < size and not self._is_ended:
             await self._pump()
-        pieces = self._pieces
-        if self._pieces_bytes <= size:
-            self._pieces, self._pieces_bytes = [], 0
-            return pieces[0] if len(pieces) == 1 else b"".join(pieces)
-        return self._cut(size)
+        data = self._gathered() if self._waiting_bytes <= size else self._cut(size)
+        if data:
+            await self._digests().add(data)
+        return data
+
+    async def read_into(self, buffer: memoryview) -> int:
+        """Fill a buffer and return how many bytes came, fewer than fit only at the end of the body.
+
+        Digests are computed from the buffer, while the next bytes arrive.
+        """
+        digests = self._digests()
+        filled = hashed = 0
+        while True:
+            filled += self._move_into(buffer[filled:])
+            is_over = filled == len(buffer) or (self._is_ended and not self._waiting_bytes)
+            if is_over or filled - hashed >= HASH_BATCH_BYTES:
+                await digests.add(buffer[hashed:filled])
+                hashed = filled
+            if is_over:
+                break
+            await self._pump()
+        if self._is_ended:
+            await digests.start()
+        return filled
 
     async def finish(self) -> BodyDigests:
         """Verify everything that the client stated; return the digests. May be called again."""
         if self._result is not None:
             return self._result
-        while not self._is_ended:
-            await self._pump()
+        while self._waiting_bytes or not self._is_ended:
+            if not self._is_ended:
+                await self._pump()
+            await self._digests().add(self._gathered())
         announced = self._expected.size_bytes
         if announced is not None and announced != self._size:
             raise IncompleteBody(
@@ -149,56 +159,71 @@ class RequestBody:
         return self._result
 
     async def _pump(self) -> None:
-        """Take one message from the server."""
-        try:
-            async with asyncio.timeout(self._limits.idle_timeout_s):
-                message = await self._receive()
-        except TimeoutError as error:
-            raise RequestTimeout from error
+        """Take one message from the server, which also ends the wait for a client that is silent."""
+        message = await self._receive()
         if message["type"] == "http.disconnect":
             raise _ENDS.get(message.get("cause", ""), ClientDisconnected)
         data = message.get("body", b"")
         if data:
             self._wire_bytes += len(data)
-            for piece in (data,) if self._decoder is None else self._decoder.feed(data):
-                await self._take(piece)
+            if self._decoder is None:
+                self._take(data)
+            else:
+                for piece in self._decoder.feed(data):
+                    self._take(piece)
         if not message.get("more_body", False):
             self._is_ended = True
-            await self._keep_crumbs()
 
-    async def _take(self, piece: Buffer) -> None:
+    def _take(self, piece: Buffer) -> None:
         self._size += len(piece)
         announced = self._expected.size_bytes
         if announced is not None and self._size > announced:
             raise IncompleteBody("the body is longer than announced")
-        size_bytes_max = self._limits.size_bytes_max
-        if self._size > size_bytes_max:
-            raise EntityTooLarge(proposed_size=self._size, max_size_allowed=size_bytes_max)
-        if len(piece) >= _CRUMB_BYTES or not (self._crumbs or self._pieces):
-            await self._keep_crumbs()
-            await self._keep(piece)
+        if self._size > self._size_bytes_max:
+            raise EntityTooLarge(proposed_size=self._size, max_size_allowed=self._size_bytes_max)
+        self._waiting_bytes += len(piece)
+        if len(piece) < _CRUMB_BYTES and (self._crumbs or self._pieces):
+            self._crumbs += piece
             return
-        self._crumbs += piece
-        if len(self._crumbs) >= _CRUMBS_BYTES_MAX:
-            await self._keep_crumbs()
-
-    async def _keep(self, piece: Buffer) -> None:
+        self._keep_crumbs()
         self._pieces.append(piece)
-        self._pieces_bytes += len(piece)
-        await self._digests().add(piece)
 
-    async def _keep_crumbs(self) -> None:
+    def _keep_crumbs(self) -> None:
         """Keep the small pieces since the last large one, as one."""
         if self._crumbs:
-            crumbs, self._crumbs = self._crumbs, bytearray()
-            await self._keep(crumbs)
+            self._pieces.append(self._crumbs)
+            self._crumbs = bytearray()
+
+    def _move_into(self, buffer: memoryview) -> int:
+        """Copy what has arrived into a buffer, as much as fits, and return how much that was."""
+        self._keep_crumbs()
+        moved = 0
+        while self._pieces and moved < len(buffer):
+            piece = self._pieces[0]
+            room = len(buffer) - moved
+            if len(piece) <= room:
+                self._pieces.popleft()
+            else:
+                view = memoryview(piece)
+                piece, self._pieces[0] = view[:room], view[room:]
+            buffer[moved : moved + len(piece)] = piece
+            moved += len(piece)
+        self._waiting_bytes -= moved
+        return moved
+
+    def _gathered(self) -> Buffer:
+        """Hand out all that has arrived."""
+        self._keep_crumbs()
+        pieces = self._pieces
+        self._pieces, self._waiting_bytes = deque(), 0
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
     def _cut(self, size: int) -> Buffer:
-        """Split the gathered pieces after `size` bytes."""
-        whole = b"".join(self._pieces)
-        rest = memoryview(whole)[size:]
-        self._pieces, self._pieces_bytes = [rest], len(rest)
-        return memoryview(whole)[:size]
+        """Hand out the first `size` bytes of what has arrived."""
+        whole = memoryview(self._gathered())
+        self._pieces.append(whole[size:])
+        self._waiting_bytes = len(whole) - size
+        return whole[:size]
 
     def _digests(self) -> RunningDigests:
         if self._running is None:

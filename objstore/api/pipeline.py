@@ -17,10 +17,9 @@ import base64
 import dataclasses
 from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass
 from typing import Any, Protocol
 
-from objstore.api.body import BodyLimits, Receive, RequestBody
+from objstore.api.body import Receive, RequestBody
 from objstore.api.respond import Send, StreamAborted, send_reply, send_stream
 from objstore.model.errors import (
     AccessDenied,
@@ -64,7 +63,7 @@ from objstore.service.objects import ObjectStream
 from objstore.service.ports import Call
 from objstore.service.registry import BucketRegistry
 
-__all__ = ["Handler", "Observer", "Pipeline", "PipelineLimits"]
+__all__ = ["Handler", "Observer", "Pipeline"]
 
 Handler = Callable[[Call, Any], Awaitable[Any]]
 
@@ -96,13 +95,6 @@ class Observer(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class PipelineLimits:
-    """What bounds a single request."""
-
-    idle_timeout_s: float = 60.0
-
-
 class Pipeline:
     """The S3 application, as plain ASGI."""
 
@@ -119,7 +111,6 @@ class Pipeline:
         domains: Sequence[str],
         host_id: bytes,
         public_url: str = "",
-        limits: PipelineLimits = PipelineLimits(),
     ) -> None:
         self._handlers = handlers
         self._registry = registry
@@ -130,7 +121,6 @@ class Pipeline:
         self._hash_pool = hash_pool
         self._domains = tuple(domains)
         self._public_url = public_url.rstrip("/")
-        self._limits = limits
         self._host_id = base64.b64encode(host_id)
         self._request_prefix = host_id[:4].hex().upper()
         self._requests_count = 0
@@ -326,7 +316,7 @@ class _Exchange:
             pool=self._app._hash_pool,
             payload_sha256=(payload.sha256 if payload.mode is PayloadMode.SIGNED_HEX else None),
             decoder=decoder,
-            limits=BodyLimits(PART_BYTES_MAX, self._app._limits.idle_timeout_s),
+            size_bytes_max=PART_BYTES_MAX,
         )
 
     async def _expect_no_body(self, request: S3Request) -> None:

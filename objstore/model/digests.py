@@ -15,6 +15,7 @@ import binascii
 import hashlib
 import zlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from types import MappingProxyType
 from typing import Any, Final, Protocol, TypeAlias
 
@@ -187,6 +188,17 @@ class DigestSet:
         for update in self._updates:
             update(data)
 
+    def jobs(self, pieces: Sequence[Buffer]) -> list[Callable[[], None]]:
+        """Return calls that together take the next pieces, MD5 apart from the rest: for two threads.
+
+        Each is run once, and all of them before anything else of this set is.
+        """
+        self.size_bytes += sum(map(len, pieces))
+        md5 = self._engines.get(ChecksumAlgorithm.MD5)
+        first = [] if md5 is None else [md5.update]
+        rest = [engine.update for engine in self._engines.values() if engine is not md5]
+        return [partial(_feed, lane, pieces) for lane in (first, rest) if lane]
+
     def digest(self, algorithm: ChecksumAlgorithm) -> bytes:
         """Return the raw digest of what came so far, of an algorithm asked for at creation."""
         check(algorithm in self._engines, "digest was not asked for at creation")
@@ -199,6 +211,12 @@ class DigestSet:
     def sha256_payload_digest(self) -> bytes:
         """Return the 32 bytes to compare with `x-amz-content-sha256` (s3 rule 2.2.10)."""
         return self.digest(ChecksumAlgorithm.SHA256)
+
+
+def _feed(updates: Sequence[Callable[[Buffer], None]], pieces: Sequence[Buffer]) -> None:
+    for piece in pieces:
+        for update in updates:
+            update(piece)
 
 
 def digest_of(algorithm: ChecksumAlgorithm, data: Buffer) -> bytes:

@@ -41,7 +41,7 @@ from objstore.replication.homes import (
     spares_for,
 )
 from objstore.replication.repair import BlockRepair
-from objstore.storage import Buffer, NewShard, ShardHeader, ShardId
+from objstore.storage import AlignedBuffers, Buffer, NewShard, ShardHeader, ShardId
 
 __all__ = ["BLOCK_BYTES", "READ_PIECE_BYTES", "BodyReader", "DataStore"]
 
@@ -53,6 +53,8 @@ them in memory.
 """
 FIRST_PIECE_BYTES: Final = 1 * MIB
 """The first one is smaller, because the client waits for it."""
+_BUFFERS_KEPT_BYTES_MAX: Final = 32 * MIB
+"""Memory for blocks that is kept for the next upload: two of them with two blocks each, or many small ones."""
 _CLEAN_UP_S: Final = 5.0
 """How long a failed write waits for its shards to be removed before it leaves that to the
 background.
@@ -62,8 +64,13 @@ background.
 class BodyReader(Protocol):
     """Where the bytes of a write come from."""
 
-    async def read(self, size: int) -> Buffer:
-        """Return exactly `size` bytes, fewer at the end of the body, none after it."""
+    @property
+    def size(self) -> int | None:
+        """Number of bytes that will come, if it is known."""
+        ...
+
+    async def read_into(self, buffer: memoryview) -> int:
+        """Fill a buffer and return how many bytes came, fewer than fit only at the end of the body."""
         ...
 
 
@@ -85,6 +92,7 @@ class DataStore:
         self._scheme = scheme
         self._on_damage = on_damage
         self._block_bytes = block_bytes
+        self._buffers = AlignedBuffers(kept_bytes_max=_BUFFERS_KEPT_BYTES_MAX)
         self._background = Background()
         self._writer = BlockWriter(drives, self._background, times or WriteTimes())
 
@@ -184,13 +192,17 @@ class DataStore:
         Blocks are written in the background, because a cancelled upload must know when its last
         write has ended before it removes what it wrote.
         """
-        is_last = False
+        announced = source.size
+        is_last = announced == 0
         while not is_last:
-            data = await source.read(self._block_bytes)
-            is_last = len(data) < self._block_bytes
+            left = self._block_bytes if announced is None else announced - upload.size
+            buffer = self._buffers.take(min(left, self._block_bytes))
+            size = await source.read_into(buffer)
+            is_last = size < len(buffer) or size + upload.size == announced
             await upload.settle()
-            if data:
-                work = partial(self._write_block, upload.blank, upload.add(len(data)), data)
+            if size:
+                data = buffer[:size]
+                work = partial(self._write_block, upload.blank, upload.add(size), data)
                 upload.pending = self._background.start(work)
         await upload.settle()
 

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final
 
-from objstore.api.pipeline import Pipeline, PipelineLimits
+from objstore.api.pipeline import Pipeline
 from objstore.cluster.control_store import ControlStore
 from objstore.metadata.catalog import Catalog
 from objstore.model.instant import Clock
@@ -90,7 +90,6 @@ def open_gateway(parts: GatewayParts) -> Iterator[Gateway]:
         domains=settings.listen.domains,
         host_id=parts.host_id,
         public_url=settings.listen.public_url,
-        limits=PipelineLimits(idle_timeout_s=settings.listen.stall_timeout_s),
     )
     try:
         yield Gateway(pipeline, registry, services, identities)

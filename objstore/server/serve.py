@@ -31,6 +31,7 @@ import structlog
 import uvloop
 
 from objstore.server.addresses import Address, parse_address
+from objstore.server.allocator import keep_freed_memory
 from objstore.server.banner import banner
 from objstore.server.health import Readiness
 from objstore.server.keys import RootKeys
@@ -106,6 +107,7 @@ def run(
     """
     begun_s = time.monotonic() if started_s is None else started_s
     _raise_file_limit(settings.listen.connections_max)
+    keep_freed_memory()
     with (
         _with_directories(settings) as complete,
         asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,

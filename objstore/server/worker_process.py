@@ -32,6 +32,7 @@ from objstore.model.errors import Unavailable
 from objstore.replication.scheme import scheme_for
 from objstore.replication.store import DataStore
 from objstore.server.addresses import parse_address
+from objstore.server.allocator import keep_freed_memory
 from objstore.server.clock import SystemClock
 from objstore.server.damage import DamageReports
 from objstore.server.gateway import GatewayParts, open_gateway
@@ -82,6 +83,7 @@ def main() -> None:
     cluster_id, name = sys.argv[4:]
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
+    keep_freed_memory()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(_run(connected, page, cluster_id=cluster_id, name=name))
 

@@ -101,6 +101,23 @@ class StoredSource:
         self._read_bytes += size - missing
         return gathered[0] if len(gathered) == 1 else b"".join(gathered)
 
+    async def read_into(self, buffer: memoryview) -> int:
+        """Fill a buffer, less of it only at the end."""
+        running = self._digests()
+        filled = 0
+        while filled < len(buffer):
+            piece = self._pending or await anext(self._chunks, b"")
+            if not piece:
+                break
+            head = memoryview(piece)[: len(buffer) - filled]
+            self._pending = memoryview(piece)[len(head) :]
+            part = buffer[filled : filled + len(head)]
+            part[:] = head
+            await running.add(part)
+            filled += len(head)
+        self._read_bytes += filled
+        return filled
+
     async def finish(self) -> BodyDigests:
         """Return the digests. Raises `UnreadableData` unless all bytes came."""
         if self._result is None:

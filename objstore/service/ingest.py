@@ -12,11 +12,10 @@ from typing import Final
 
 import anyio
 
-from objstore.model.checksum import ChecksumAlgorithm
 from objstore.model.errors import ObjstoreError, SlowDown, StorageFull, Unavailable
 from objstore.model.names import DataId
 from objstore.model.objects import Extent, ExtentBody, InlineBody
-from objstore.service.ports import BodyDigests, BodySource, Buffer, DataStore
+from objstore.service.ports import BodyDigests, BodySource, Buffer, DataSource, DataStore
 
 __all__ = ["Ingest", "Ingested"]
 
@@ -52,12 +51,15 @@ class Ingest:
         It stays for good unless the block is refused: after success, after `Unavailable`, and when the block is
         cancelled, because then nobody knows whether the commit happened.
         """
-        head = await source.read(self._inline_bytes_max + 1)
-        if len(head) <= self._inline_bytes_max:
-            digests = await source.finish()
-            yield Ingested(InlineBody(bytes(head)), digests)
-            return
-        extent = await self._data.write(data_id, part, _Continued(head, source))
+        body: DataSource = source
+        if source.size is None or source.size <= self._inline_bytes_max:
+            head = await source.read(self._inline_bytes_max + 1)
+            if len(head) <= self._inline_bytes_max:
+                digests = await source.finish()
+                yield Ingested(InlineBody(bytes(head)), digests)
+                return
+            body = _Continued(head, source)
+        extent = await self._data.write(data_id, part, body)
         try:
             digests = await source.finish()
         except BaseException:
@@ -81,30 +83,16 @@ class Ingest:
 
 
 class _Continued:
-    """A source whose first bytes were read already."""
+    """A source without a known size, whose first bytes were read already."""
+
+    size: Final = None
 
     def __init__(self, head: Buffer, rest: BodySource) -> None:
-        self._head: Buffer = head
+        self._head = memoryview(head)
         self._rest = rest
 
-    @property
-    def size(self) -> int | None:
-        return self._rest.size
-
-    @property
-    def claimed(self) -> ChecksumAlgorithm | None:
-        return self._rest.claimed
-
-    def require(self, algorithm: ChecksumAlgorithm) -> None:
-        self._rest.require(algorithm)
-
-    async def read(self, size: int) -> Buffer:
-        head = self._head
-        if not head:
-            return await self._rest.read(size)
-        self._head = b""
-        tail = await self._rest.read(size - len(head))
-        return b"".join((head, tail)) if tail else head
-
-    async def finish(self) -> BodyDigests:
-        return await self._rest.finish()
+    async def read_into(self, buffer: memoryview) -> int:
+        head, self._head = self._head[: len(buffer)], self._head[len(buffer) :]
+        count = len(head)
+        buffer[:count] = head
+        return count + await self._rest.read_into(buffer[count:]) if count < len(buffer) else count

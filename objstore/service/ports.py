@@ -14,7 +14,7 @@ from objstore.model.instant import Instant
 from objstore.model.names import DataId, OpId, UploadId, VersionId, make_stamped_id
 from objstore.model.objects import BucketRecord, Extent, Identity
 
-__all__ = ["BodyDigests", "BodySource", "Buffer", "Call", "DataStore", "Ids"]
+__all__ = ["BodyDigests", "BodySource", "Buffer", "Call", "DataSource", "DataStore", "Ids"]
 
 Buffer = bytes | bytearray | memoryview
 
@@ -56,6 +56,13 @@ class BodySource(Protocol):
         """
         ...
 
+    async def read_into(self, buffer: memoryview) -> int:
+        """Fill a buffer and return how many bytes came, fewer than fit only at the end of the body.
+
+        Errors as `read`. What was filled is still read by digests, and must not change, until `finish` returns.
+        """
+        ...
+
     async def finish(self) -> BodyDigests:
         """Read what is left (nothing may be), compare every digest and signature the client sent, return the digests.
 
@@ -64,10 +71,23 @@ class BodySource(Protocol):
         ...
 
 
+class DataSource(Protocol):
+    """The bytes of a body, for those who store them and know nothing of digests."""
+
+    @property
+    def size(self) -> int | None:
+        """Number of payload bytes if it is known."""
+        ...
+
+    async def read_into(self, buffer: memoryview) -> int:
+        """See `BodySource.read_into`."""
+        ...
+
+
 class DataStore(Protocol):
     """Bytes on drives (satisfied by `objstore.replication`)."""
 
-    async def write(self, data_id: DataId, part: int, source: BodySource) -> Extent:
+    async def write(self, data_id: DataId, part: int, source: DataSource) -> Extent:
         """Store what is left of the source durably; nothing stays behind when it raises."""
         ...
 

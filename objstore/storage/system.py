@@ -6,6 +6,7 @@ through every crash point of a publish. Nothing is decided here.
 
 from __future__ import annotations
 
+import fcntl
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -44,6 +45,32 @@ class System:
                 written -= len(rest.pop(0))
             if written:
                 rest[0] = rest[0][written:]
+
+    def write_direct(self, fd: int, buffers: Sequence[memoryview]) -> None:
+        """Write all buffers from the start of a file, past the page cache.
+
+        Addresses and lengths are multiples of what the filesystem takes; it raises `EINVAL` where
+        they are not, or where it has no such way. The file is then as if this had not been called, but for its bytes.
+        """
+        flags = fcntl.fcntl(fd, fcntl.F_GETFL)
+        fcntl.fcntl(fd, fcntl.F_SETFL, flags | os.O_DIRECT)
+        try:
+            rest = list(buffers)
+            offset = 0
+            while rest:
+                written = os.pwritev(fd, rest, offset)
+                offset += written
+                while rest and written >= len(rest[0]):
+                    written -= len(rest.pop(0))
+                if written:
+                    rest[0] = rest[0][written:]
+        except OSError:
+            fcntl.fcntl(fd, fcntl.F_SETFL, flags & ~os.O_DIRECT)
+            raise
+
+    def truncate(self, fd: int, size_bytes: int) -> None:
+        """Cut a file to its length."""
+        os.ftruncate(fd, size_bytes)
 
     def sync(self, fd: int) -> None:
         """Bring a file or a directory to stable storage."""

@@ -219,11 +219,10 @@ def test_any_directory_may_be_full(directories, number):
         with Load(server, seed=number) as load:
             load.reach(60)
             filler = directory / "somebody-elses-file"
-            with filler.open("wb") as file:
+            with filler.open("wb", buffering=0) as file:
                 try:
                     while True:
                         file.write(bytes(1 << 16))
-                        file.flush()
                 except OSError:
                     pass
             load.reach(200)

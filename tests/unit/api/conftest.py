@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from objstore.api.body import BodyLimits, RequestBody
+from objstore.api.body import RequestBody
 from objstore.s3.checksums import BodyExpectations
 
 
@@ -49,7 +49,6 @@ def body_of(pool):
         sha256=None,
         decoder=None,
         size_max=2**40,
-        idle_timeout_s=5.0,
     ):
         return RequestBody(
             receive or receiver(messages_of(pieces) if messages is None else messages),
@@ -57,7 +56,7 @@ def body_of(pool):
             pool=pool,
             payload_sha256=sha256,
             decoder=decoder,
-            limits=BodyLimits(size_max, idle_timeout_s),
+            size_bytes_max=size_max,
         )
 
     return make

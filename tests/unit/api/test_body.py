@@ -167,14 +167,61 @@ def test_early_end_is_told_by_its_cause(body_of, message, error):
         finished(body_of(messages=[first, message]))
 
 
-def test_silence_has_an_end(body_of):
-    """A client that stops sending must not hold a connection for ever."""
+@settings(max_examples=150, deadline=None)
+@given(
+    st.lists(st.sampled_from([0, 1, 5, 4095, 4096, 9000]), max_size=8),
+    st.lists(st.sampled_from([1, 7, 4096, 10_000]), max_size=8),
+    st.integers(0, 20),
+)
+def test_buffers_are_filled_for_any_split(body_of, arriving, wanted, head):
+    """A block holds what came, in order and without gaps, whether it was read before or copied in; so do the digests."""
+    pieces = [bytes([65 + number]) * size for number, size in enumerate(arriving)]
+    whole = b"".join(pieces)
+    body = body_of(pieces, size=len(whole))
+    body.require(SHA256)
 
-    async def silence():
-        await asyncio.sleep(3600)
+    async def scenario():
+        got = bytes(await body.read(head))
+        buffers = []
+        for size in [*wanted, len(whole) + 1]:
+            buffer = memoryview(bytearray(size))
+            count = await body.read_into(buffer)
+            assert count == min(size, len(whole) - len(got))
+            got += buffer[:count]
+            buffers.append(buffer)
+        assert got == whole
+        return await body.finish()
 
-    with pytest.raises(RequestTimeout):
-        finished(body_of(receive=silence, idle_timeout_s=0.01))
+    assert asyncio.run(scenario()).values[SHA256] == digest_of(SHA256, whole)
+
+
+def test_crumbs_take_little_more_memory_than_their_bytes(body_of):
+    """A client that sends bytes one by one must not fill the memory with objects."""
+    kept = []
+
+    async def one_byte():
+        kept.append(len(body._pieces))
+        return {"type": "http.request", "body": b"x", "more_body": len(kept) < 20_000}
+
+    body = body_of(receive=one_byte)
+    assert bytes(asyncio.run(body.read(30_000))) == b"x" * 20_000
+    assert max(kept) == 1
+
+
+def test_large_body_fills_blocks_and_is_hashed_beside(body_of):
+    """Batches are hashed from the blocks, in two threads, while later pieces arrive; what nobody read is hashed, too."""
+    pieces = [bytes([number]) * 300_000 for number in range(12)]
+    body = body_of(pieces, checksum=checksum_of(SHA256, b"".join(pieces)))
+
+    async def scenario():
+        buffers = [memoryview(bytearray(1_500_001)) for _ in range(2)]
+        counts = [await body.read_into(buffer) for buffer in buffers]
+        await body.finish()
+        return counts, b"".join(buffers)
+
+    counts, got = asyncio.run(scenario())
+    assert counts == [1_500_001] * 2
+    assert got == b"".join(pieces)[:3_000_002]
 
 
 def test_large_body_goes_through_threads_unharmed(body_of):

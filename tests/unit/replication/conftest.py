@@ -41,19 +41,21 @@ class TurningRing:
 class Body:
     """A body in memory that may break at some byte."""
 
-    def __init__(self, data, *, break_at=None, error=None):
+    def __init__(self, data, *, break_at=None, error=None, is_announced=False):
+        self.size = len(data) if is_announced else None
         self._data = data
         self._offset = 0
         self._break_at = break_at
         self._error = error
 
-    async def read(self, size):
-        stop = min(self._offset + size, len(self._data))
+    async def read_into(self, buffer):
+        stop = min(self._offset + len(buffer), len(self._data))
         if self._break_at is not None and stop >= self._break_at:
             raise self._error
-        piece = self._data[self._offset : stop]
+        count = stop - self._offset
+        buffer[:count] = self._data[self._offset : stop]
         self._offset = stop
-        return piece
+        return count
 
 
 class World:

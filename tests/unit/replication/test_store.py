@@ -27,13 +27,14 @@ BLOCK_BYTES = 256 * 1024
 @pytest.mark.parametrize(
     "size", [0, 1, 5, BLOCK_BYTES - 1, BLOCK_BYTES, BLOCK_BYTES + 1, 2 * BLOCK_BYTES + 77]
 )
-def test_any_size_comes_back(world, body, read_all, data_id, scheme, drives, size):
+@pytest.mark.parametrize("is_announced", [True, False], ids=["known length", "unknown length"])
+def test_any_size_comes_back(world, body, read_all, data_id, scheme, drives, size, is_announced):
     """Sizes around the block boundary are where blocks are lost or doubled."""
     world, data = world(scheme, drives), bytes(number % 251 for number in range(size))
 
     async def story():
         async with world.store() as store:
-            extent = await store.write(data_id, 3, body(data))
+            extent = await store.write(data_id, 3, body(data, is_announced=is_announced))
             assert extent.size == size
             assert extent.blocks_count * scheme.width == world.files_count()
             assert (extent.part, extent.scheme, extent.misplaced) == (3, scheme, ())
@@ -213,16 +214,33 @@ def test_broken_body_leaves_nothing(world, body, data_id, payload, scheme, drive
     anyio.run(story)
 
 
+def test_body_may_end_before_its_announced_length(world, body, read_all, data_id, payload):
+    """The store keeps what came; that it was too little is the body's to say, and its caller's to act on."""
+    world = world(Scheme(1, 0), 1)
+
+    async def story():
+        async with world.store() as store:
+            source = body(payload)
+            source.size = len(payload) + 3 * BLOCK_BYTES
+            extent = await store.write(data_id, 0, source)
+            assert extent.size == len(payload)
+            assert await read_all(store, extent) == payload
+
+    anyio.run(story)
+
+
 def test_cancelled_upload_leaves_nothing(world, data_id):
     """A client that goes away in the middle."""
     world = world(Scheme(1, 2), 3)
 
     class Endless:
-        async def read(self, size):
+        size = None
+
+        async def read_into(self, buffer):
             if world.files_count() >= 6:
                 scope.cancel()
             await anyio.lowlevel.checkpoint()
-            return bytes(size)
+            return len(buffer)
 
     async def story():
         nonlocal scope

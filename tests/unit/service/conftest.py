@@ -10,7 +10,7 @@ from pathlib import Path
 import anyio
 import pytest
 
-from objstore.api.body import BodyLimits, RequestBody
+from objstore.api.body import RequestBody
 from objstore.cluster.sqlite_control_store import SqliteControlStore
 from objstore.metadata import CatalogStore, SqlCatalog
 from objstore.model.checksum import Checksum, ChecksumType
@@ -204,7 +204,7 @@ class World:
             pool=self.pool,
             payload_sha256=None,
             decoder=None,
-            limits=BodyLimits(2**40, 5.0),
+            size_bytes_max=2**40,
         )
 
     async def bucket(self, name="box", *, who=ANN, versioning=None):

@@ -10,6 +10,7 @@ import pytest
 from objstore.model.errors import CorruptShard, DriveUnavailable, ShardMissing, StorageFull
 from objstore.model.limits import MIB
 from objstore.model.names import DriveId
+from objstore.storage.aligned import AlignedBuffers
 from objstore.storage.format import PREFIX_BYTES, directory_name, encode_prefix
 from objstore.storage.layout import format_drive
 from objstore.storage.shard_directory import ShardDirectory
@@ -20,6 +21,8 @@ CALLS = (
     "open_named",
     "allocate",
     "write",
+    "write_direct",
+    "truncate",
     "sync",
     "link_unnamed",
     "link",
@@ -73,6 +76,19 @@ class Scripted(System):
             super().write(fd, [buffers[0][:100]])
         self._step("write")
         super().write(fd, buffers)
+        self.synced.discard(os.fstat(fd).st_ino)
+
+    def write_direct(self, fd, buffers):
+        if self.number + 1 == self.fail_at:
+            super().write_direct(fd, buffers[:1])
+        self._step("write_direct")
+        super().write_direct(fd, buffers)
+        self.synced.discard(os.fstat(fd).st_ino)
+
+    def truncate(self, fd, size_bytes):
+        self._step("truncate")
+        super().truncate(fd, size_bytes)
+        self.synced.discard(os.fstat(fd).st_ino)
 
     def sync(self, fd):
         self._step("sync")
@@ -132,6 +148,85 @@ def test_recipe_of_one_shard(serve, make_shard):
     assert system.calls == ["open_unnamed", "allocate", "write", "sync", "link_unnamed", "sync"]
 
 
+@pytest.fixture
+def aligned():
+    """Memory as the blocks of an upload lie in."""
+    buffers = AlignedBuffers(kept_bytes_max=4 * MIB)
+
+    def _aligned(size):
+        view = buffers.take(size)
+        view[:] = b"".join(number.to_bytes(4, "big") for number in range(size // 4 + 1))[:size]
+        return view
+
+    return _aligned
+
+
+SIZES = [4096, 4097, 65_536, 100_000, 200_704]
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_aligned_memory_is_written_past_the_cache(formatted, serve, make_shard, aligned, size):
+    """The same file as any other way: bytes, length, and the order of sync and name (reliability 4.5)."""
+    system = Scripted()
+    drive, shard = serve(system), make_shard(aligned(size))
+    drive.write([shard])
+    truncate = ["truncate"] if size % 4096 else []
+    assert system.calls == [
+        "open_unnamed",
+        "allocate",
+        "write_direct",
+        *truncate,
+        "sync",
+        "link_unnamed",
+        "sync",
+    ]
+    path = formatted / "shards" / directory_name(shard.header.shard_id) / shard.header.shard_id.name
+    assert path.read_bytes() == encode_prefix(shard) + bytes(shard.payload)
+    assert drive.verify(shard.header.shard_id) == shard.header
+
+
+@pytest.mark.parametrize("code", [errno.EINVAL, errno.EOPNOTSUPP])
+def test_filesystem_without_direct_writes_works(serve, make_shard, aligned, code):
+    """Some filesystems always go through the cache; they are asked once."""
+    system = Scripted(fail_call="write_direct", error=OSError(code, "not here"))
+    drive = serve(system)
+    for block in range(2):
+        shard = make_shard(aligned(10_000), block=block)
+        drive.write([shard])
+        assert drive.verify(shard.header.shard_id) == shard.header
+    assert system.calls.count("write_direct") == 1
+
+
+def test_rest_of_a_direct_write_that_stopped_is_overwritten(serve, make_shard, aligned):
+    """A filesystem may refuse in the middle, for the alignment of one piece."""
+
+    class Halfway(System):
+        def write_direct(self, fd, buffers):
+            super().write_direct(fd, buffers[:1])
+            super().write_direct(fd, [buffers[1][1:4097]])
+
+    drive, shard = serve(Halfway()), make_shard(aligned(10_000))
+    drive.write([shard])
+    assert drive.verify(shard.header.shard_id) == shard.header
+
+
+@pytest.mark.parametrize("call", ["write_direct", "truncate"])
+def test_full_disk_keeps_nothing_of_a_direct_write(formatted, serve, make_shard, aligned, call):
+    """A write that ran out of room is refused cleanly and leaves no half shard (users 2.3)."""
+    system = Scripted(fail_call=call, error=OSError(errno.ENOSPC, "full"))
+    with pytest.raises(StorageFull):
+        serve(system).write([make_shard(aligned(10_000))])
+    assert files(formatted) == []
+
+
+def test_failing_medium_is_no_missing_feature(serve, make_shard, aligned):
+    """An error of the drive must not be taken for a filesystem that wants another way of writing."""
+    system = Scripted(fail_call="write_direct", error=OSError(errno.EIO, "medium error"))
+    with pytest.raises(DriveUnavailable):
+        serve(system).write([make_shard(aligned(10_000))])
+    assert "write" not in system.calls
+
+
 def test_batch_shares_the_directory_sync(serve, make_shard):
     """Syncs are what a write costs on a real disk."""
     system = Scripted()
@@ -140,12 +235,14 @@ def test_batch_shares_the_directory_sync(serve, make_shard):
 
 
 @pytest.mark.parametrize("unnamed", [True, False], ids=["O_TMPFILE", "named"])
-@pytest.mark.parametrize("fail_at", range(1, 19))
+@pytest.mark.parametrize("is_direct", [True, False], ids=["direct", "cached"])
+@pytest.mark.parametrize("fail_at", range(1, 21))
 def test_power_failure_leaves_nothing_or_whole_shards(
-    formatted, serve, make_shard, fail_at, unnamed
+    formatted, serve, make_shard, aligned, fail_at, is_direct, unnamed
 ):
     """Whatever the moment, a name stands for a whole, valid shard (users 2.1)."""
-    shards = [make_shard(bytes([block]) * 5000, block=block) for block in range(2)]
+    payloads = [aligned(5000) if is_direct else bytes([block]) * 5000 for block in range(2)]
+    shards = [make_shard(payload, block=block) for block, payload in enumerate(payloads)]
     system = Scripted(fail_at=fail_at, unnamed=unnamed)
     try:
         serve(system).write(shards)

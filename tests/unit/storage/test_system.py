@@ -60,3 +60,15 @@ def test_unnamed_file_vanishes_with_its_descriptor(tmp_path):
     SYSTEM.write(fd, [b"x"])
     SYSTEM.close(fd)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_refused_direct_write_leaves_an_ordinary_file(tmp_path):
+    """What follows a refusal goes through the cache, and needs no alignment any more."""
+    fd = SYSTEM.open_unnamed(tmp_path)
+    try:
+        with pytest.raises(OSError, match="Invalid argument"):
+            SYSTEM.write_direct(fd, [memoryview(bytearray(5001))[1:101]])
+        SYSTEM.write(fd, [b"abc"])
+        assert os.fstat(fd).st_size == 3
+    finally:
+        SYSTEM.close(fd)
