@@ -33,7 +33,6 @@ PACKAGES = {
     "s3fs": "s3fs",
     "gdal-bin": "gdalinfo",
     "docker-registry": "docker-registry",
-    "git-annex": "git-annex",
 }
 """Packages of Debian and its kin, each with a program that tells whether it is there."""
 
