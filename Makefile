@@ -9,7 +9,7 @@ SECONDS ?= 60
 TEST_ARGS ?= -n 2
 
 .DEFAULT_GOAL := help
-.PHONY: help run test setup check fmt lint format-check contracts types tidy gates unit build smoke bench sim fuzz conformance docs clients client-programs etcd clean
+.PHONY: help run test setup check fmt lint format-check contracts types tidy gates unit build smoke bench sim fuzz conformance docs clients client-programs clients-all etcd clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -59,6 +59,9 @@ clients: $(patsubst requirements/%.lock,.venv-%/.objstore-stamp,$(wildcard requi
 
 client-programs: ## Get clients that are not Python packages, as far as this machine can (as root, some are installed by apt-get)
 	@$(PYTHON) -I deploy/client_programs.py
+
+clients-all: clients ## The same, and those that take many minutes to compile: a new rclone and litestream
+	@$(PYTHON) -I deploy/client_programs.py all
 
 etcd: setup ## Fetch the etcd that some tests need, where this machine has none
 	@$(BIN)/python deploy/etcd.py

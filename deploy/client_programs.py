@@ -2,6 +2,7 @@
 """Gets clients of other people that are not Python packages, for tests/clients; none of them is needed to run a store.
 
     python3 deploy/client_programs.py
+    python3 deploy/client_programs.py all   also what takes many minutes to compile
 
 Four things, side by side, each within a bound of time: packages of the distribution (only as root and with apt-get), the
 packages of npm, a Go program and a Java program of tests/clients with the libraries that they name. What is built goes to
@@ -35,14 +36,23 @@ PACKAGES = {
     "docker-registry": "docker-registry",
 }
 """Packages of Debian and its kin, each with a program that tells whether it is there."""
+GO_COMMANDS = {
+    "litestream": "github.com/benbjohnson/litestream/cmd/litestream@v0.5.18",
+    "rclone": "github.com/rclone/rclone@v1.75.1",
+}
+"""Programs that are compiled from the Go module proxy: their newest releases, beside the old ones of the distribution."""
+COMMAND_S = 1800
 
 
 class CannotGetError(Exception):
     """A client cannot be had here; the text says why."""
 
 
-def main() -> int:
+def main(arguments: list[str]) -> int:
     """Get everything side by side; always ends well, because the tests report what is missing."""
+    if arguments not in ([], ["all"]):
+        print("usage: python3 deploy/client_programs.py [all]", file=sys.stderr)
+        return 1
     jobs: dict[str, Callable[[], str]] = {
         "packages": install_packages,
         "javascript": lambda: build("javascript", build_javascript),
@@ -54,6 +64,8 @@ def main() -> int:
         thread.start()
     for thread in threads:
         thread.join()
+    for name in GO_COMMANDS if arguments else ():
+        _report(name, lambda name=name: compile_command(name))
     return 0
 
 
@@ -114,13 +126,29 @@ def build_java(sources: Path, folder: Path) -> None:
     _run(["javac", *options, "-d", str(classes), str(sources / "Client.java")], folder)
 
 
+def compile_command(name: str) -> str:
+    """Compile a program of others into `bin/` of the cache, where the tests find it before the distribution's."""
+    _need("go")
+    module, folder = GO_COMMANDS[name], CACHE / "bin"
+    stamp = folder / f"{name}.{STAMP}"
+    if stamp.is_file() and stamp.read_text(encoding="ascii") == module:
+        return "there already"
+    folder.mkdir(parents=True, exist_ok=True)
+    settings = {"GOBIN": str(folder), "CGO_ENABLED": "0"}
+    _run(["go", "install", module], folder, settings, seconds=COMMAND_S)
+    stamp.write_text(module, encoding="ascii")
+    return "built"
+
+
 def _need(*programs: str) -> None:
     missing = [program for program in programs if shutil.which(program) is None]
     if missing:
         raise CannotGetError(f"{' and '.join(missing)} not installed")
 
 
-def _run(command: list[str], folder: Path, more: dict[str, str] | None = None) -> None:
+def _run(
+    command: list[str], folder: Path, more: dict[str, str] | None = None, *, seconds: int = BUILD_S
+) -> None:
     try:
         done = subprocess.run(
             command,
@@ -129,11 +157,11 @@ def _run(command: list[str], folder: Path, more: dict[str, str] | None = None) -
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            timeout=BUILD_S,
+            timeout=seconds,
             check=False,
         )
     except subprocess.TimeoutExpired as error:
-        raise CannotGetError(f"{command[0]} took more than {BUILD_S} s") from error
+        raise CannotGetError(f"{command[0]} took more than {seconds} s") from error
     if done.returncode != 0:
         said = done.stdout.decode("utf-8", "replace").strip().splitlines()[-5:]
         raise CannotGetError(f"{' '.join(command[:2])} failed: {' | '.join(said)}")
@@ -149,4 +177,4 @@ def _report(name: str, job: Callable[[], str]) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

@@ -106,6 +106,9 @@ def pattern():
 
 ROOT = Path(__file__).resolve().parents[1]
 CLIENTS_BIN = ROOT / ".venv-clients" / "bin"
+CLIENTS_CACHE = (
+    Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "objstore-clients"
+)
 CLIENT_DEADLINE_S = 100
 
 
@@ -144,7 +147,7 @@ class ClientShell:
             if not name.startswith(foreign) and not name.lower().endswith("_proxy")
         }
         ours = {
-            "PATH": f"{CLIENTS_BIN}{os.pathsep}{kept.get('PATH', '')}",
+            "PATH": f"{CLIENTS_BIN}:{CLIENTS_CACHE / 'bin'}:{kept.get('PATH', '')}",
             "HOME": str(self.folder),
             "AWS_ENDPOINT_URL": self.server.endpoint_url,
             "AWS_ACCESS_KEY_ID": self.server.access_key,
@@ -160,6 +163,15 @@ class ClientShell:
         """Say in the report that a tool is absent, instead of passing without it."""
         if shutil.which(tool, path=self.environment()["PATH"]) is None:
             pytest.skip(f"not run: {tool} is not installed")
+
+    def built(self, language: str) -> Path:
+        """Return the folder with the clients of a language, or say in the report that nobody built them."""
+        folder = CLIENTS_CACHE / language
+        if not (folder / "built").is_file():
+            pytest.skip(
+                f"not run: no clients in {language} were built (run `make client-programs`)"
+            )
+        return folder
 
     def run(self, *command: str, code: int = 0, stdin: bytes = b"", **more: str) -> str:
         """Run a command in the test's folder; return what it printed. Fails on another exit code."""

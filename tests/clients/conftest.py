@@ -1,9 +1,8 @@
-"""What tests with clients of other people need: a bucket name, a tree of files, a comparison of trees, built programs."""
+"""What tests with clients of other people need: a bucket name, a tree of files, a comparison of trees."""
 
 from __future__ import annotations
 
 import filecmp
-import os
 import uuid
 from pathlib import Path
 
@@ -47,17 +46,3 @@ def trees_are_the_same(left: Path, right: Path) -> bool:
 def same():
     """The comparison of two trees, byte for byte."""
     return trees_are_the_same
-
-
-@pytest.fixture(scope="session")
-def built():
-    """Give the folder in which `make client-programs` built the clients of a language, or say that it did not."""
-
-    def find(language: str) -> Path:
-        cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-        folder = cache / "objstore-clients" / language
-        if not (folder / "built").is_file():
-            pytest.skip(f"not run: no {language} clients were built (run `make client-programs`)")
-        return folder
-
-    return find

@@ -29,26 +29,26 @@ def nothing_left(s3, bucket):
 
 
 @pytest.mark.parametrize("program", ["aws_sdk", "minio"])
-def test_javascript(shell, built, bucket, nothing_left, program):
+def test_javascript(shell, bucket, nothing_left, program):
     """The SDKs of Node sign, chunk and parse XML with code of their own; fetch uses their presigned URLs."""
     shell.need("node")
-    (shell.folder / "node_modules").symlink_to(built("javascript") / "node_modules")
+    (shell.folder / "node_modules").symlink_to(shell.built("javascript") / "node_modules")
     source = shell.folder / f"{program}.mjs"
     source.write_bytes((HERE / "javascript" / f"{program}.mjs").read_bytes())
     shell.run("node", str(source), bucket, NODE_EXTRA_CA_CERTS=shell.authority)
     assert nothing_left()
 
 
-def test_go(shell, built, bucket, nothing_left):
+def test_go(shell, bucket, nothing_left):
     """The SDK for Go, version 2, sends checksums behind the body over https, and ranges side by side."""
-    shell.run(str(built("go") / "client"), bucket)
+    shell.run(str(shell.built("go") / "client"), bucket)
     assert nothing_left()
 
 
-def test_java(shell, built, bucket, nothing_left):
+def test_java(shell, bucket, nothing_left):
     """The SDK for Java, version 2: its synchronous client, and its asynchronous one with parts and no native code."""
     shell.need("java")
-    folder = built("java")
+    folder = shell.built("java")
     options = []
     if shell.secure:
         store = shell.folder / "trust.p12"
