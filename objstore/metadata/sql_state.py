@@ -1,16 +1,15 @@
 """`CatalogState` on SQLite: the rows of one partition, within the transaction that the writer has open.
 
-Shards and cursors are kept in memory between transactions, written once per transaction by `flush`, and forgotten by
-`forget` after a rollback. Nothing here decides anything.
+Shards and cursors are kept in memory between transactions; they and the changed rows of the hot tables are written once
+per transaction by `flush`, and `load` forgets them after a rollback. Nothing here decides anything.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 import apsw
-import xxhash
 
 from objstore.metadata import statements as sql
 from objstore.metadata.apply_objects import has_lost_shards
@@ -25,6 +24,7 @@ from objstore.metadata.records import (
     UploadRow,
     VersionRow,
 )
+from objstore.metadata.row_buffer import RowBuffer
 from objstore.metadata.state import Shard, UsageCounters
 from objstore.model.errors import check
 from objstore.model.instant import Instant
@@ -60,6 +60,7 @@ class SqlState:
         self._execute = connection.execute
         self._connection = connection
         self._inline_ids = inline_ids
+        self._rows = RowBuffer(connection)
         self.partition = partition
         self.change_count = 0
         self.epoch = 0
@@ -75,6 +76,7 @@ class SqlState:
         """Read the cursors, and forget what was changed in memory since the last commit."""
         self._shards.clear()
         self._dirty.clear()
+        self._rows.forget()
         row = self._execute(sql.SELECT_PARTITION, (self.partition,)).get
         if row is None:
             row = (0, 0, 1, 0, b"")
@@ -82,7 +84,8 @@ class SqlState:
         self.fence = Instant(fence)
 
     def flush(self) -> None:
-        """Write shards and cursors; the last step before COMMIT."""
+        """Write changed rows, shards and cursors; the last step before COMMIT."""
+        self._rows.write()
         for shard in self._dirty.values():
             usage = shard.usage
             self._execute(
@@ -162,8 +165,11 @@ class SqlState:
 
     def current(self, shard: Shard, key: ObjectKey) -> VersionRow | None:
         """See `CatalogState`."""
-        row = self._execute(sql.SELECT_CURRENT, (shard.number, key)).get
-        return None if row is None else VersionRow._make(row)
+        return self._rows.current(shard.number, key)
+
+    def read_ahead(self, shard: Shard, keys: Iterable[ObjectKey]) -> None:
+        """Read the current objects of many keys that commands are about to ask for."""
+        self._rows.read_ahead(shard.number, keys)
 
     def newest_noncurrent(self, shard: Shard, key: ObjectKey) -> VersionRow | None:
         """See `CatalogState`."""
@@ -178,7 +184,7 @@ class SqlState:
     def put_current(self, shard: Shard, row: VersionRow) -> None:
         """See `CatalogState`."""
         self.change_count += 1
-        self._execute(sql.PUT_CURRENT, (shard.number, *row))
+        self._rows.put_current(shard.number, row)
 
     def put_noncurrent(self, shard: Shard, row: VersionRow) -> None:
         """See `CatalogState`."""
@@ -188,7 +194,7 @@ class SqlState:
     def remove_current(self, shard: Shard, key: ObjectKey) -> None:
         """See `CatalogState`."""
         self.change_count += 1
-        self._execute(sql.REMOVE_CURRENT, (shard.number, key))
+        self._rows.remove_current(shard.number, key)
 
     def remove_noncurrent(self, shard: Shard, row: VersionRow) -> None:
         """See `CatalogState`."""
@@ -199,13 +205,13 @@ class SqlState:
         """See `CatalogState`."""
         self.change_count += 1
         inline_id = self._inline_ids.next()
-        self._execute(sql.ADD_INLINE, (inline_id, xxhash.xxh3_64_digest(data), data))
+        self._rows.add_inline(inline_id, data)
         return inline_id
 
     def remove_inline(self, inline_id: int) -> None:
         """See `CatalogState`."""
         self.change_count += 1
-        self._execute(sql.REMOVE_INLINE, (inline_id,))
+        self._rows.remove_inline(inline_id)
 
     # --- uploads and parts
 
@@ -262,6 +268,7 @@ class SqlState:
     ) -> None:
         """See `CatalogState`."""
         self.change_count += 1
+        self._rows.write()  # the statements below look for the parts' bytes in the file
         for first, last in (
             [(0, PARTS_MAX)] if numbers is None else zip(numbers, numbers, strict=True)
         ):

@@ -36,20 +36,42 @@ DROP_FINISHED: Final = "DELETE FROM finished WHERE shard=?"
 
 # --- versions
 
+ROWS_AT_ONCE: Final = (64, 16, 4, 1)
+"""For how many rows there are statements; more are done in several, the largest first."""
+
+
+def _marks(rows: int, each: str) -> str:
+    return ",".join([each] * rows)
+
+
 SELECT_CURRENT: Final = f"SELECT {_VERSION} FROM objects WHERE shard=? AND key=?"
+SELECT_CURRENT_ROWS: Final = {
+    rows: f"SELECT {_VERSION} FROM objects WHERE shard=? AND key IN ({_marks(rows, '?')})"
+    for rows in ROWS_AT_ONCE
+}
 SELECT_NEWEST: Final = (
     f"SELECT {_VERSION} FROM versions WHERE shard=? AND key=? ORDER BY sequence DESC LIMIT 1"
 )
 SELECT_NONCURRENT: Final = (
     f"SELECT {_VERSION} FROM versions WHERE shard=? AND key=? AND version_id=?"
 )
-PUT_CURRENT: Final = f"INSERT OR REPLACE INTO objects VALUES ({_VERSION_MARKS})"
+PUT_CURRENT_ROWS: Final = {
+    rows: f"INSERT OR REPLACE INTO objects VALUES {_marks(rows, f'({_VERSION_MARKS})')}"
+    for rows in ROWS_AT_ONCE
+}
 PUT_NONCURRENT: Final = f"INSERT OR REPLACE INTO versions VALUES ({_VERSION_MARKS})"
-REMOVE_CURRENT: Final = "DELETE FROM objects WHERE shard=? AND key=?"
+REMOVE_CURRENT_ROWS: Final = {
+    rows: f"DELETE FROM objects WHERE shard=? AND key IN ({_marks(rows, '?')})"
+    for rows in ROWS_AT_ONCE
+}
 REMOVE_NONCURRENT: Final = "DELETE FROM versions WHERE shard=? AND key=? AND sequence=?"
 MAX_INLINE: Final = "SELECT coalesce(max(id), 0) FROM inline"
-ADD_INLINE: Final = "INSERT INTO inline VALUES (?,?,?)"
-REMOVE_INLINE: Final = "DELETE FROM inline WHERE id=?"
+ADD_INLINE_ROWS: Final = {
+    rows: f"INSERT INTO inline VALUES {_marks(rows, '(?,?,?)')}" for rows in ROWS_AT_ONCE
+}
+REMOVE_INLINE_ROWS: Final = {
+    rows: f"DELETE FROM inline WHERE id IN ({_marks(rows, '?')})" for rows in ROWS_AT_ONCE
+}
 
 # --- uploads, parts
 

@@ -105,6 +105,10 @@ class _Replica:
         self._applier.finish_entry(index, at)
         self.state.flush()
 
+    def read_ahead(self, commands: Sequence[Command]) -> None:
+        """Read at once what the commands of a batch will look at."""
+        self._applier.read_ahead(commands)
+
     def answer(self, command: Command) -> Answer:
         """Apply a command, or find what it was answered before."""
         return self._applier.answer(command)
@@ -166,6 +170,8 @@ class Transactor:
             if entry.kind is not EntryKind.COMMAND:
                 continue
             check(entry.payload is payload, "a log of one replica returned another entry")
+            if len(payload) > 1:
+                replica.read_ahead([command for _, command in payload])
             for position, command in payload:
                 answers[position] = self._answer(replica, position, command)
             replica.finish_entry(entry.index, max(command.at for _, command in payload))
