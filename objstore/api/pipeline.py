@@ -14,10 +14,11 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import dataclasses
 from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from concurrent.futures import Executor
 from typing import Any, Protocol
+
+import msgspec
 
 from objstore.api.body import Receive, RequestBody
 from objstore.api.respond import Send, StreamAborted, send_reply, send_stream
@@ -394,7 +395,7 @@ def _with_hoisted(request: S3Request, raw_query: bytes) -> S3Request:
         name, value = raw_name.decode("ascii"), raw_value.decode("utf-8", "replace")
         headers[name] = f"{headers[name]},{value}" if name in headers else value
     headers.update(request.headers)
-    return dataclasses.replace(request, headers=headers)
+    return msgspec.structs.replace(request, headers=headers)
 
 
 def _signed_parts(request: S3Request, raw: RawRequest) -> SignedParts:

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Final
+
+import msgspec
 
 from objstore.model.checksum import Checksum, ChecksumAlgorithm, ChecksumType
 from objstore.model.digests import decode_digest, encode_digest, traits_of
@@ -54,8 +55,7 @@ _MULTIPLE_TEXT: Final = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class BodyExpectations:
+class BodyExpectations(msgspec.Struct, frozen=True, gc=False):
     """What must be true of a body once it is complete."""
 
     content_md5: bytes | None

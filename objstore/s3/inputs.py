@@ -6,8 +6,9 @@ them and never see a header, a query or XML.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Final
+
+import msgspec
 
 from objstore.model.checksum import Checksum, ChecksumAlgorithm, ChecksumType
 from objstore.model.names import BucketName, ObjectKey, UploadId, VersionId
@@ -53,8 +54,7 @@ _NO_CONDITIONS: Final = Conditions()
 _NO_METADATA: Final = SystemMetadata()
 
 
-@dataclass(frozen=True, slots=True)
-class ReadConditions:
+class ReadConditions(msgspec.Struct, frozen=True, gc=False):
     """Conditions of a read or of a copy source (s3 rule 4.1). ETags without quotes; `*` matches any; times in s."""
 
     if_match: tuple[str, ...] | None = None
@@ -63,8 +63,7 @@ class ReadConditions:
     if_unmodified_since_s: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class RangeSpec:
+class RangeSpec(msgspec.Struct, frozen=True, gc=False):
     """A single byte range: `bytes=first-last`, `bytes=first-` (last None) or `bytes=-suffix` (first None)."""
 
     first: int | None
@@ -72,8 +71,7 @@ class RangeSpec:
     text: str
 
 
-@dataclass(frozen=True, slots=True)
-class NewObject:
+class NewObject(msgspec.Struct, frozen=True, gc=False):
     """What a new object carries beside its bytes (s3 rule 4.4.1)."""
 
     system: SystemMetadata = _NO_METADATA
@@ -82,15 +80,13 @@ class NewObject:
     storage_class: str = "STANDARD"
 
 
-@dataclass(frozen=True, slots=True)
-class BucketInput:
+class BucketInput(msgspec.Struct, frozen=True, gc=False):
     """Operations that name nothing but a bucket."""
 
     bucket: BucketName
 
 
-@dataclass(frozen=True, slots=True)
-class ObjectInput:
+class ObjectInput(msgspec.Struct, frozen=True, gc=False):
     """Operations that name an object and perhaps a version."""
 
     bucket: BucketName
@@ -98,8 +94,7 @@ class ObjectInput:
     version_id: VersionId | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class ListBucketsInput:
+class ListBucketsInput(msgspec.Struct, frozen=True, gc=False):
     """s3 rule 5.6. `after` is the name that the continuation token carries; None = from the start."""
 
     max_buckets: int | None
@@ -108,8 +103,7 @@ class ListBucketsInput:
     bucket_region: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class CreateBucketInput:
+class CreateBucketInput(msgspec.Struct, frozen=True, gc=False):
     """s3 rule 1.3."""
 
     bucket: BucketName
@@ -118,24 +112,21 @@ class CreateBucketInput:
     object_lock_enabled: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class PutBucketVersioningInput:
+class PutBucketVersioningInput(msgspec.Struct, frozen=True, gc=False):
     """s3 rule 4.15.1."""
 
     bucket: BucketName
     versioning: Versioning
 
 
-@dataclass(frozen=True, slots=True)
-class PutBucketTaggingInput:
+class PutBucketTaggingInput(msgspec.Struct, frozen=True, gc=False):
     """s3 rule 4.8.6."""
 
     bucket: BucketName
     tags: Tags
 
 
-@dataclass(frozen=True, slots=True)
-class PutObjectInput:
+class PutObjectInput(msgspec.Struct, frozen=True, gc=False):
     """s3 rules 4.4 to 4.8. The body comes beside it as a stream that checks its own digests."""
 
     bucket: BucketName
@@ -144,8 +135,7 @@ class PutObjectInput:
     conditions: Conditions = _NO_CONDITIONS
 
 
-@dataclass(frozen=True, slots=True)
-class GetObjectInput:
+class GetObjectInput(msgspec.Struct, frozen=True, gc=False):
     """GetObject and HeadObject (s3 rules 4.1 to 4.3)."""
 
     bucket: BucketName
@@ -160,8 +150,7 @@ class GetObjectInput:
     """Response header names (lower case) with the value that replaces the stored one."""
 
 
-@dataclass(frozen=True, slots=True)
-class GetObjectAttributesInput:
+class GetObjectAttributesInput(msgspec.Struct, frozen=True, gc=False):
     """s3 rule 4.13. `attributes` holds S3's names."""
 
     bucket: BucketName
@@ -172,8 +161,7 @@ class GetObjectAttributesInput:
     part_number_marker: int
 
 
-@dataclass(frozen=True, slots=True)
-class DeleteObjectInput:
+class DeleteObjectInput(msgspec.Struct, frozen=True, gc=False):
     """s3 rules 4.14.1 to 4.14.2."""
 
     bucket: BucketName
@@ -182,8 +170,7 @@ class DeleteObjectInput:
     conditions: Conditions = _NO_CONDITIONS
 
 
-@dataclass(frozen=True, slots=True)
-class DeleteEntry:
+class DeleteEntry(msgspec.Struct, frozen=True, gc=False):
     """One line of DeleteObjects. An unparsable version id stays text and fails for this key alone."""
 
     key: ObjectKey
@@ -191,8 +178,7 @@ class DeleteEntry:
     etag: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class DeleteObjectsInput:
+class DeleteObjectsInput(msgspec.Struct, frozen=True, gc=False):
     """s3 rule 4.14.3."""
 
     bucket: BucketName
@@ -200,8 +186,7 @@ class DeleteObjectsInput:
     is_quiet: bool
 
 
-@dataclass(frozen=True, slots=True)
-class CopySource:
+class CopySource(msgspec.Struct, frozen=True, gc=False):
     """`x-amz-copy-source` with its conditions (s3 rules 4.1.6 and 4.9.1)."""
 
     bucket: BucketName
@@ -211,8 +196,7 @@ class CopySource:
     expected_owner: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class CopyDestination:
+class CopyDestination(msgspec.Struct, frozen=True, gc=False):
     """What a copy takes from the request instead of from its source (s3 rule 4.9.3)."""
 
     new: NewObject
@@ -223,8 +207,7 @@ class CopyDestination:
     checksum_algorithm: ChecksumAlgorithm | None
 
 
-@dataclass(frozen=True, slots=True)
-class CopyObjectInput:
+class CopyObjectInput(msgspec.Struct, frozen=True, gc=False):
     """s3 rule 4.9."""
 
     bucket: BucketName
@@ -234,8 +217,7 @@ class CopyObjectInput:
     conditions: Conditions = _NO_CONDITIONS
 
 
-@dataclass(frozen=True, slots=True)
-class CreateMultipartUploadInput:
+class CreateMultipartUploadInput(msgspec.Struct, frozen=True, gc=False):
     """s3 rules 4.11.1 and 3.5.1; algorithm and type are resolved and fit each other, or both are None.
 
     `conditions` can only refuse early here (s3 rule 4.5.5): clients that send them with Create repeat them with
@@ -250,8 +232,7 @@ class CreateMultipartUploadInput:
     conditions: Conditions = _NO_CONDITIONS
 
 
-@dataclass(frozen=True, slots=True)
-class UploadPartInput:
+class UploadPartInput(msgspec.Struct, frozen=True, gc=False):
     """s3 rule 4.11.3."""
 
     bucket: BucketName
@@ -260,8 +241,7 @@ class UploadPartInput:
     part_number: int
 
 
-@dataclass(frozen=True, slots=True)
-class UploadPartCopyInput:
+class UploadPartCopyInput(msgspec.Struct, frozen=True, gc=False):
     """s3 rule 4.10. The range is inclusive on both ends; None = the whole source."""
 
     bucket: BucketName
@@ -272,8 +252,7 @@ class UploadPartCopyInput:
     source_range: tuple[int, int] | None
 
 
-@dataclass(frozen=True, slots=True)
-class CompletedPart:
+class CompletedPart(msgspec.Struct, frozen=True, gc=False):
     """One line of CompleteMultipartUpload; the ETag without quotes."""
 
     number: int
@@ -281,8 +260,7 @@ class CompletedPart:
     checksums: tuple[tuple[ChecksumAlgorithm, bytes], ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class CompleteMultipartUploadInput:
+class CompleteMultipartUploadInput(msgspec.Struct, frozen=True, gc=False):
     """s3 rules 4.11.4 and 3.5.5 to 3.5.8."""
 
     bucket: BucketName
@@ -295,8 +273,7 @@ class CompleteMultipartUploadInput:
     object_size: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class AbortMultipartUploadInput:
+class AbortMultipartUploadInput(msgspec.Struct, frozen=True, gc=False):
     """s3 rule 4.11.10."""
 
     bucket: BucketName
@@ -304,8 +281,7 @@ class AbortMultipartUploadInput:
     upload_id: UploadId
 
 
-@dataclass(frozen=True, slots=True)
-class ListQuery:
+class ListQuery(msgspec.Struct, frozen=True, gc=False):
     """What all listings share (s3 rule 5.1). Bytes, because keys are bytes."""
 
     prefix: bytes = b""
@@ -314,8 +290,7 @@ class ListQuery:
     encodes_url: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class ListObjectsInput:
+class ListObjectsInput(msgspec.Struct, frozen=True, gc=False):
     """ListObjects and ListObjectsV2 (s3 rules 5.2, 5.3).
 
     `after` is the position to go on from, exclusive: marker, start-after, or what the token carries.
@@ -331,8 +306,7 @@ class ListObjectsInput:
     fetch_owner: bool = True
 
 
-@dataclass(frozen=True, slots=True)
-class ListObjectVersionsInput:
+class ListObjectVersionsInput(msgspec.Struct, frozen=True, gc=False):
     """s3 rule 5.4. `version_id_marker` is None when absent."""
 
     bucket: BucketName
@@ -341,8 +315,7 @@ class ListObjectVersionsInput:
     version_id_marker: VersionId | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class ListMultipartUploadsInput:
+class ListMultipartUploadsInput(msgspec.Struct, frozen=True, gc=False):
     """s3 rule 5.5."""
 
     bucket: BucketName
@@ -351,8 +324,7 @@ class ListMultipartUploadsInput:
     upload_id_marker: UploadId | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class ListPartsInput:
+class ListPartsInput(msgspec.Struct, frozen=True, gc=False):
     """s3 rule 4.12."""
 
     bucket: BucketName
@@ -362,8 +334,7 @@ class ListPartsInput:
     part_number_marker: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class PutObjectTaggingInput:
+class PutObjectTaggingInput(msgspec.Struct, frozen=True, gc=False):
     """s3 rule 4.8."""
 
     bucket: BucketName
@@ -372,16 +343,14 @@ class PutObjectTaggingInput:
     tags: Tags
 
 
-@dataclass(frozen=True, slots=True)
-class UnsetSettingInput:
+class UnsetSettingInput(msgspec.Struct, frozen=True, gc=False):
     """A read or removal of a setting that the store does not keep, by the name of the operation."""
 
     bucket: BucketName
     operation: str
 
 
-@dataclass(frozen=True, slots=True)
-class AclInput:
+class AclInput(msgspec.Struct, frozen=True, gc=False):
     """An access control list for a bucket, or for an object of it.
 
     `grants` are pairs of a canonical id and a permission; None = a canned list that asks for what is in force.
@@ -393,8 +362,7 @@ class AclInput:
     grants: tuple[tuple[str, str], ...] | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class PreflightInput:
+class PreflightInput(msgspec.Struct, frozen=True, gc=False):
     """What a browser asks before a request from another origin."""
 
     bucket: BucketName

@@ -6,8 +6,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TypeAlias
+
+import msgspec
 
 from objstore.model.checksum import Checksum, ChecksumAlgorithm, ChecksumType
 from objstore.model.instant import Instant
@@ -60,15 +61,13 @@ VersionRow: TypeAlias = tuple[
 """A `ListRow` followed by version id, is latest, is delete marker."""
 
 
-@dataclass(frozen=True, slots=True)
-class EmptyOutput:
+class EmptyOutput(msgspec.Struct, frozen=True, gc=False):
     """Nothing to say but the success status (and perhaps a version)."""
 
     version_id: VersionId | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class ListBucketsOutput:
+class ListBucketsOutput(msgspec.Struct, frozen=True, gc=False):
     """`next_after` is the last name of a truncated page."""
 
     buckets: Sequence[BucketRecord]
@@ -77,38 +76,33 @@ class ListBucketsOutput:
     next_after: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class CreateBucketOutput:
+class CreateBucketOutput(msgspec.Struct, frozen=True, gc=False):
     """s3 rule 1.3.6."""
 
     bucket: BucketName
     region: str
 
 
-@dataclass(frozen=True, slots=True)
-class HeadBucketOutput:
+class HeadBucketOutput(msgspec.Struct, frozen=True, gc=False):
     """s3 rule 1.3.10."""
 
     bucket: BucketName
     region: str
 
 
-@dataclass(frozen=True, slots=True)
-class GetBucketLocationOutput:
+class GetBucketLocationOutput(msgspec.Struct, frozen=True, gc=False):
     """s3 rule 1.7.13."""
 
     region: str
 
 
-@dataclass(frozen=True, slots=True)
-class GetBucketVersioningOutput:
+class GetBucketVersioningOutput(msgspec.Struct, frozen=True, gc=False):
     """s3 rule 4.15.1."""
 
     versioning: Versioning
 
 
-@dataclass(frozen=True, slots=True)
-class PutObjectOutput:
+class PutObjectOutput(msgspec.Struct, frozen=True, gc=False):
     """s3 rule 4.4.6."""
 
     etag: str
@@ -116,8 +110,7 @@ class PutObjectOutput:
     version_id: VersionId | None
 
 
-@dataclass(frozen=True, slots=True)
-class ObjectHead:
+class ObjectHead(msgspec.Struct, frozen=True, gc=False):
     """Everything of a GetObject or HeadObject answer but the bytes.
 
     `start` and `length` say which bytes follow; `is_partial` makes it a 206.
@@ -135,8 +128,7 @@ class ObjectHead:
     """Answer 304 with the validators and no body (s3 rule 4.1.5)."""
 
 
-@dataclass(frozen=True, slots=True)
-class GetObjectAttributesOutput:
+class GetObjectAttributesOutput(msgspec.Struct, frozen=True, gc=False):
     """s3 rule 4.13.2. `parts` is None where no part details are shown."""
 
     version: ObjectVersion
@@ -149,16 +141,14 @@ class GetObjectAttributesOutput:
     is_truncated: bool
 
 
-@dataclass(frozen=True, slots=True)
-class DeleteObjectOutput:
+class DeleteObjectOutput(msgspec.Struct, frozen=True, gc=False):
     """s3 rules 4.14, 4.15.3 and 4.15.4."""
 
     is_delete_marker: bool
     version_id: VersionId | None
 
 
-@dataclass(frozen=True, slots=True)
-class DeleteResult:
+class DeleteResult(msgspec.Struct, frozen=True, gc=False):
     """Outcome for one key: `error` is (code, message) or None."""
 
     key: ObjectKey
@@ -168,16 +158,14 @@ class DeleteResult:
     error: tuple[str, str] | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class DeleteObjectsOutput:
+class DeleteObjectsOutput(msgspec.Struct, frozen=True, gc=False):
     """s3 rule 4.14.4; results in the order of the request."""
 
     results: Sequence[DeleteResult]
     is_quiet: bool
 
 
-@dataclass(frozen=True, slots=True)
-class CopyObjectOutput:
+class CopyObjectOutput(msgspec.Struct, frozen=True, gc=False):
     """s3 rule 4.9.6."""
 
     etag: str
@@ -187,8 +175,7 @@ class CopyObjectOutput:
     source_version_id: VersionId | None
 
 
-@dataclass(frozen=True, slots=True)
-class CopyPartOutput:
+class CopyPartOutput(msgspec.Struct, frozen=True, gc=False):
     """s3 rule 4.10.2."""
 
     etag: str
@@ -197,8 +184,7 @@ class CopyPartOutput:
     source_version_id: VersionId | None
 
 
-@dataclass(frozen=True, slots=True)
-class CreateMultipartUploadOutput:
+class CreateMultipartUploadOutput(msgspec.Struct, frozen=True, gc=False):
     """s3 rule 4.11.1."""
 
     bucket: BucketName
@@ -208,16 +194,14 @@ class CreateMultipartUploadOutput:
     checksum_type: ChecksumType | None
 
 
-@dataclass(frozen=True, slots=True)
-class UploadPartOutput:
+class UploadPartOutput(msgspec.Struct, frozen=True, gc=False):
     """The checksum is the upload's, or the one that the client sent (s3 rule 3.5.3)."""
 
     etag: str
     checksum: Checksum | None
 
 
-@dataclass(frozen=True, slots=True)
-class CompleteMultipartUploadOutput:
+class CompleteMultipartUploadOutput(msgspec.Struct, frozen=True, gc=False):
     """s3 rule 4.11.6."""
 
     bucket: BucketName
@@ -228,8 +212,7 @@ class CompleteMultipartUploadOutput:
     location: str
 
 
-@dataclass(frozen=True, slots=True)
-class ListObjectsOutput:
+class ListObjectsOutput(msgspec.Struct, frozen=True, gc=False):
     """A page. `next_after` is the last key or common prefix of a truncated page, else None."""
 
     request: ListObjectsInput
@@ -238,8 +221,7 @@ class ListObjectsOutput:
     next_after: bytes | None
 
 
-@dataclass(frozen=True, slots=True)
-class ListObjectVersionsOutput:
+class ListObjectVersionsOutput(msgspec.Struct, frozen=True, gc=False):
     """A page; `next_marker` is (key or prefix, version id or None)."""
 
     request: ListObjectVersionsInput
@@ -248,8 +230,7 @@ class ListObjectVersionsOutput:
     next_marker: tuple[bytes, VersionId | None] | None
 
 
-@dataclass(frozen=True, slots=True)
-class ListMultipartUploadsOutput:
+class ListMultipartUploadsOutput(msgspec.Struct, frozen=True, gc=False):
     """A page; the next markers are those of the last item even when nothing remains (s3 rule 5.5.2)."""
 
     request: ListMultipartUploadsInput
@@ -259,8 +240,7 @@ class ListMultipartUploadsOutput:
     next_marker: tuple[bytes, UploadId | None] | None
 
 
-@dataclass(frozen=True, slots=True)
-class ListPartsOutput:
+class ListPartsOutput(msgspec.Struct, frozen=True, gc=False):
     """s3 rule 4.12."""
 
     bucket: BucketName
@@ -271,23 +251,20 @@ class ListPartsOutput:
     is_truncated: bool
 
 
-@dataclass(frozen=True, slots=True)
-class TaggingOutput:
+class TaggingOutput(msgspec.Struct, frozen=True, gc=False):
     """Tags of an object or a bucket."""
 
     tags: Tags
     version_id: VersionId | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class UnsetSettingOutput:
+class UnsetSettingOutput(msgspec.Struct, frozen=True, gc=False):
     """Nothing is set; which document says so follows from the operation."""
 
     operation: str
 
 
-@dataclass(frozen=True, slots=True)
-class AclOutput:
+class AclOutput(msgspec.Struct, frozen=True, gc=False):
     """The owner, who alone may do everything."""
 
     owner: CanonicalId

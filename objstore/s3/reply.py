@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import msgspec
 
 __all__ = ["HeaderPairs", "Reply"]
 
@@ -10,8 +10,7 @@ HeaderPairs = list[tuple[bytes, bytes]]
 """Names spelled as S3 spells them (`ETag`): some clients compare them case-sensitively."""
 
 
-@dataclass(frozen=True, slots=True)
-class Reply:
+class Reply(msgspec.Struct, frozen=True, gc=False):
     """Status, headers and a complete body.
 
     `content_length` is given where the body does not tell it: HEAD answers and streamed objects.

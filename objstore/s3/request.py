@@ -7,7 +7,8 @@ Nothing here decodes a body.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+
+import msgspec
 
 from objstore.model.names import ObjectKey
 
@@ -17,8 +18,7 @@ Headers = Mapping[str, str]
 """Lower-case names; repeated headers joined with `,`; values decoded as UTF-8, or as Latin-1 where that fails."""
 
 
-@dataclass(frozen=True, slots=True)
-class RawRequest:
+class RawRequest(msgspec.Struct, frozen=True, gc=False):
     """What the client sent: exact bytes, because signatures are computed over them."""
 
     method: str
@@ -31,12 +31,11 @@ class RawRequest:
     """`http` or `https`."""
 
 
-@dataclass(frozen=True, slots=True)
-class Query:
+class Query(msgspec.Struct, frozen=True, gc=False):
     """The decoded query string. Names are case-sensitive; the first value of a name counts."""
 
     pairs: tuple[tuple[str, str], ...]
-    first: Mapping[str, str] = field(repr=False)
+    first: Mapping[str, str]
 
     def get(self, name: str) -> str | None:
         """Return the first value of a parameter, `""` for one without value, None when absent."""
@@ -46,8 +45,7 @@ class Query:
         return name in self.first
 
 
-@dataclass(frozen=True, slots=True)
-class S3Request:
+class S3Request(msgspec.Struct, frozen=True, gc=False):
     """A parsed request: which bucket and key, with which parameters and headers."""
 
     raw: RawRequest

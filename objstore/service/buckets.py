@@ -15,7 +15,7 @@ from objstore.model.errors import (
     OperationAborted,
 )
 from objstore.model.limits import BUCKETS_PER_PAGE_MAX
-from objstore.model.names import BucketId, is_bucket_name
+from objstore.model.names import is_bucket_name
 from objstore.model.objects import BucketRecord, Tags
 from objstore.s3.inputs import (
     BucketInput,
@@ -88,7 +88,7 @@ class BucketService:
         if existing is None:
             record = BucketRecord(
                 name=request.bucket,
-                bucket_id=BucketId(self._ids.entropy(16)),
+                bucket_id=self._ids.bucket(),
                 owner=call.identity.canonical_id,
                 owner_account=call.identity.account_id,
                 created=call.now,

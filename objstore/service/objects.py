@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Sequence
-from dataclasses import dataclass
 
 import anyio
+import msgspec
 
 from objstore.metadata.catalog import Catalog, VersionState
 from objstore.metadata.commands import Deleted, DeleteKey, DeleteVersion, PutVersion, Written
@@ -56,8 +56,7 @@ _DELETES_AT_ONCE = 64
 _SINGLE_PART = 1
 
 
-@dataclass(frozen=True, slots=True)
-class ObjectStream:
+class ObjectStream(msgspec.Struct, frozen=True):
     """An answer with bytes: at hand in `inline`, or to be pulled from `chunks`."""
 
     head: ObjectHead
@@ -333,8 +332,7 @@ class ObjectService:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class _Span:
+class _Span(msgspec.Struct, frozen=True, gc=False):
     start: int
     length: int
     is_partial: bool

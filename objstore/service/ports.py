@@ -6,21 +6,23 @@ Ports are defined here, by their consumer; `objstore.api` and `objstore.replicat
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Final, Protocol
+
+import msgspec
 
 from objstore.model.checksum import Checksum, ChecksumAlgorithm, ChecksumType
 from objstore.model.instant import Instant
-from objstore.model.names import DataId, OpId, UploadId, VersionId, make_stamped_id
+from objstore.model.names import BucketId, DataId, OpId, UploadId, VersionId, make_stamped_id
 from objstore.model.objects import BucketRecord, Extent, Identity
 
 __all__ = ["BodyDigests", "BodySource", "Buffer", "Call", "DataSource", "DataStore", "Ids"]
 
 Buffer = bytes | bytearray | memoryview
 
+_POOL_BYTES: Final = 4096
 
-@dataclass(frozen=True, slots=True)
-class BodyDigests:
+
+class BodyDigests(msgspec.Struct, frozen=True, gc=False):
     """What is known of a body after its last byte: size in bytes and raw digests."""
 
     size: int
@@ -104,37 +106,56 @@ class DataStore(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
 class Ids:
-    """Source of fresh ids; `entropy(n)` returns n random bytes."""
+    """Source of fresh ids; `entropy(n)` returns n random bytes.
 
-    entropy: Callable[[int], bytes]
+    Randomness is fetched for many ids at once, because each call of the system gives the interpreter lock away; no byte of
+    it is used twice. Used from one thread; a process that forks must not go on with it in both.
+    """
+
+    __slots__ = ("_entropy", "_pool", "_position")
+
+    def __init__(self, entropy: Callable[[int], bytes]) -> None:
+        self._entropy = entropy
+        self._pool = b""
+        self._position = 0
+
+    def _take(self, size: int) -> bytes:
+        end = self._position + size
+        if end > len(self._pool):
+            self._pool = self._entropy(_POOL_BYTES)
+            end = size
+        self._position = end
+        return self._pool[end - size : end]
 
     def op(self) -> OpId:
         """Return an id for a mutation."""
-        return OpId(self.entropy(16))
+        return OpId(self._take(16))
+
+    def bucket(self) -> BucketId:
+        """Return an id for a bucket; a name that is used again gets another one."""
+        return BucketId(self._take(16))
 
     def version(self) -> VersionId:
         """Return a version id: 32 URL-safe characters, as S3's are."""
-        return VersionId(self.entropy(16).hex())
+        return VersionId(self._take(16).hex())
 
     def data(self, now: Instant) -> DataId:
         """Return a name for the bytes of one write."""
-        return DataId(make_stamped_id(now, self.entropy(10)))
+        return DataId(make_stamped_id(now, self._take(10)))
 
     def upload(self, now: Instant) -> UploadId:
         """Return an unguessable upload id that sorts by initiation."""
         return UploadId(self.data(now).hex())
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
+class Call(msgspec.Struct, frozen=True):
     """The circumstances of one request: who, when, on which bucket, with which body."""
 
     identity: Identity
     now: Instant
     request_id: str = ""
-    bucket: BucketRecord = field(default=None)  # type: ignore[assignment]  # set for all but service-level operations
-    body: BodySource = field(default=None)  # type: ignore[assignment]  # set where the operation takes a stream
+    bucket: BucketRecord = None  # type: ignore[assignment]  # set for all but service-level operations
+    body: BodySource = None  # type: ignore[assignment]  # set where the operation takes a stream
     endpoint: str = ""
     """Scheme and host as the client reached us, for `Location`."""

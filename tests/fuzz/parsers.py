@@ -50,6 +50,7 @@ from objstore.s3.signature import (
     Payload,
     PayloadMode,
     SignedParts,
+    SigningKey,
     SigningKeyCache,
     hoisted_headers,
 )
@@ -235,7 +236,7 @@ def _seed() -> Authenticated:
         b"a" * 64,
         b"20240530/auto/s3/aws4_request",
         b"20240530T101112Z",
-        bytes(32),
+        SigningKey(bytes(32)),
     )
 
 

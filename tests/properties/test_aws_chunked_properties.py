@@ -18,6 +18,7 @@ from objstore.s3.signature import (
     Mechanism,
     Payload,
     PayloadMode,
+    SigningKey,
 )
 
 KEY = bytes(range(32))
@@ -29,7 +30,7 @@ PROOF = Authenticated(
     SEED,
     SCOPE,
     DATE,
-    KEY,
+    SigningKey(KEY),
 )
 
 chunk_lists = st.lists(st.binary(min_size=1, max_size=300), max_size=8)

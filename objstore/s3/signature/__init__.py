@@ -3,7 +3,7 @@
 from objstore.s3.signature.canonical import SignedParts
 from objstore.s3.signature.chunked import ChunkChain
 from objstore.s3.signature.credentials import CredentialSource
-from objstore.s3.signature.keys import SigningKeyCache, derive_signing_key
+from objstore.s3.signature.keys import SigningKey, SigningKeyCache, derive_signing_key
 from objstore.s3.signature.mechanism import Authenticator, is_presigned
 from objstore.s3.signature.outcome import (
     Anonymous,
@@ -26,6 +26,7 @@ __all__ = [
     "PayloadMode",
     "RegionPolicy",
     "SignedParts",
+    "SigningKey",
     "SigningKeyCache",
     "derive_signing_key",
     "hoisted_headers",

@@ -13,7 +13,7 @@ from typing import Final
 from objstore.model.digests import EMPTY_SHA256
 from objstore.s3.signature.canonical import hash_of_text
 from objstore.s3.signature.outcome import Authenticated
-from objstore.s3.signature.verify import sign, signature_mismatch
+from objstore.s3.signature.verify import signature_mismatch
 
 __all__ = ["ChunkChain", "chunk_string_to_sign", "trailer_string_to_sign"]
 
@@ -62,5 +62,5 @@ class ChunkChain:
         self._check(text, provided)
 
     def _check(self, text: bytes, provided: bytes) -> None:
-        if not hmac.compare_digest(sign(self._key, text), provided):
+        if not hmac.compare_digest(self._key.sign(text), provided):
             raise signature_mismatch(provided, text, self._access_key)

@@ -11,6 +11,7 @@ from typing import Final
 import msgspec
 
 from objstore.model.errors import BadRequestError, InvalidArgument
+from objstore.s3.signature.keys import SigningKey
 
 __all__ = [
     "Anonymous",
@@ -120,7 +121,7 @@ class Authenticated(msgspec.Struct, frozen=True):
     """`date/region/s3/aws4_request`; empty for version 2, like the next two."""
     timestamp: bytes
     """`yyyymmddThhmmssZ`, as it stands in the string that was signed."""
-    signing_key: bytes
+    signing_key: SigningKey
     session_token: str | None = None
     """As sent; whether it belongs to the key is for the issuer to say (s3 rule 2.2.16)."""
 

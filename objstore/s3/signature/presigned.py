@@ -169,7 +169,9 @@ def _expires_s(text: bytes) -> int:
 
 
 def _payload(
-    parameters: Mapping[bytes, bytes], headers: Mapping[bytes, bytes], signed_names: list[bytes]
+    parameters: Mapping[bytes, bytes],
+    headers: Mapping[bytes, bytes],
+    signed_names: tuple[bytes, ...],
 ) -> tuple[bytes, Payload]:
     """Return the line that was signed and how the body is to be read (s3 rule 2.3.5).
 

@@ -7,6 +7,7 @@ The same faults have one code and one prefix in a header and another in a query 
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import Final
 
 import msgspec
@@ -57,6 +58,7 @@ _PRINTABLE: Final = re.compile(rb"[!-~]+")
 _DATE: Final = re.compile(r"[0-9]{8}")
 
 
+@lru_cache(maxsize=512)
 def parse_scope(credential: bytes, policy: RegionPolicy, blame: Blame) -> Scope:
     """Split a credential from the right, because an access key may contain `/` (s3 rule 2.2.1)."""
     if _PRINTABLE.fullmatch(credential) is None:

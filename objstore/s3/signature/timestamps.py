@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Final
 
 from objstore.model.instant import MS_PER_SECOND, Instant
@@ -27,6 +28,7 @@ _CENTURY_PIVOT: Final = 70
 """Two-digit years below it belong to the 2000s."""
 
 
+@lru_cache(maxsize=512)
 def parse_basic(text: bytes) -> Instant | None:
     """Return the time of `yyyymmddThhmmssZ`, or None."""
     found = _BASIC.fullmatch(text)

@@ -15,6 +15,7 @@ from typing import Final
 from objstore.model.errors import AccessDenied, BadRequestError, InvalidAccessKeyId
 from objstore.model.instant import MS_PER_SECOND, Instant
 from objstore.s3.signature.canonical import SignedParts, decode_component
+from objstore.s3.signature.keys import SigningKey
 from objstore.s3.signature.outcome import (
     UNSIGNED,
     Authenticated,
@@ -46,6 +47,8 @@ _HARMLESS_QUERY: Final = frozenset(
 _AS_HEADERS: Final = (b"content-md5", b"content-type")
 _HOISTED_NAME: Final = re.compile(rb"x-amz-[a-z0-9\-._~]+")
 _EXPIRES: Final = re.compile(rb"[0-9]{1,15}")
+_NO_KEY: Final = SigningKey(b"")
+"""The scheme signs no chunks; no chunk fits this key."""
 
 _Terms = list[tuple[bytes, bytes | None]]
 
@@ -84,7 +87,7 @@ def authenticate_presigned_v2(
         provided,
         b"",
         b"",
-        b"",
+        _NO_KEY,
         None if token is None else token.decode("utf-8", "replace"),
     )
 

@@ -8,6 +8,7 @@ would have been right. A signing key enters the cache only after it proved itsel
 from __future__ import annotations
 
 import hmac
+from functools import lru_cache
 from typing import Final
 
 import msgspec
@@ -21,7 +22,7 @@ from objstore.s3.signature.canonical import (
     hash_of_text,
 )
 from objstore.s3.signature.credentials import CredentialSource
-from objstore.s3.signature.keys import SigningKeyCache
+from objstore.s3.signature.keys import SigningKey, SigningKeyCache
 from objstore.s3.signature.outcome import RegionPolicy
 from objstore.s3.signature.scope import Scope
 
@@ -29,7 +30,6 @@ __all__ = [
     "Claim",
     "Trust",
     "check_all_signed",
-    "sign",
     "signature_mismatch",
     "string_to_sign",
     "verify",
@@ -51,21 +51,21 @@ class Claim(msgspec.Struct, frozen=True):
 
     scope: Scope
     timestamp: bytes
-    signed_names: list[bytes]
+    signed_names: tuple[bytes, ...]
     """Lower case, ascending, each once."""
     payload_line: bytes
     canonical_query: bytes
     signature: bytes
 
 
-def signed_names_of(text: bytes) -> list[bytes]:
+@lru_cache(maxsize=512)
+def signed_names_of(text: bytes) -> tuple[bytes, ...]:
     """Return the names of a SignedHeaders list in canonical order (s3 rule 2.2.5)."""
-    names = text.lower().split(b";")
-    return names if names == sorted(names) else sorted(names)
+    return tuple(sorted(text.lower().split(b";")))
 
 
 def check_all_signed(
-    headers: dict[bytes, bytes], signed_names: list[bytes], *, tolerated: bytes = b""
+    headers: dict[bytes, bytes], signed_names: tuple[bytes, ...], *, tolerated: bytes = b""
 ) -> None:
     """Raise `AccessDenied` for an unsigned `host` or `x-amz-*` header (2.2.6, 2.2.7, 2.3.7)."""
     signed = {tolerated, *signed_names}
@@ -84,12 +84,9 @@ def string_to_sign(timestamp: bytes, scope: bytes, request: bytes) -> bytes:
     return b"\n".join((ALGORITHM, timestamp, scope, hash_of_text(request)))
 
 
-def sign(key: bytes, text: bytes) -> bytes:
-    """Return HMAC-SHA256 in lower-case hex."""
-    return hmac.digest(key, text, "sha256").hex().encode("ascii")
-
-
-def verify(parts: SignedParts, headers: dict[bytes, bytes], claim: Claim, trust: Trust) -> bytes:
+def verify(
+    parts: SignedParts, headers: dict[bytes, bytes], claim: Claim, trust: Trust
+) -> SigningKey:
     """Return the signing key if the claim holds.
 
     Raises `InvalidAccessKeyId` for an unknown key and `SignatureDoesNotMatch` for a wrong signature
@@ -103,7 +100,7 @@ def verify(parts: SignedParts, headers: dict[bytes, bytes], claim: Claim, trust:
     lines = canonical_headers(claim.signed_names, headers)
     request = _request(parts, canonical_path(parts.raw_path), lines, claim)
     to_sign = string_to_sign(claim.timestamp, scope.text, request)
-    matches = hmac.compare_digest(sign(key, to_sign), claim.signature)
+    matches = hmac.compare_digest(key.sign(to_sign), claim.signature)
     if not matches and not _matches_path_as_sent(parts, lines, claim, key):
         raise signature_mismatch(claim.signature, to_sign, scope.access_key, request)
     trust.keys.keep(key, secret=secret, date=scope.date, region=scope.region)
@@ -117,11 +114,11 @@ def _request(parts: SignedParts, path: bytes, lines: bytes, claim: Claim) -> byt
     )
 
 
-def _matches_path_as_sent(parts: SignedParts, lines: bytes, claim: Claim, key: bytes) -> bool:
+def _matches_path_as_sent(parts: SignedParts, lines: bytes, claim: Claim, key: SigningKey) -> bool:
     # Some clients leave `=`, `:`, `@` and their like unescaped and sign what they send (2.2.3).
     request = _request(parts, parts.raw_path, lines, claim)
     to_sign = string_to_sign(claim.timestamp, claim.scope.text, request)
-    return hmac.compare_digest(sign(key, to_sign), claim.signature)
+    return hmac.compare_digest(key.sign(to_sign), claim.signature)
 
 
 def signature_mismatch(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
@@ -119,14 +120,13 @@ def run(tmp_path):
 
     def run_story(story, handlers):
         async def main():
-            count = iter(range(1, 100))
             async with (
                 CatalogStore(tmp_path / "catalog.sqlite", on_fatal=lambda _error: None) as store,
                 SqliteControlStore(
                     tmp_path / "control.sqlite", on_fatal=lambda _error: None
                 ) as control,
             ):
-                ids = Ids(lambda size: next(count).to_bytes(size, "big"))
+                ids = Ids(random.Random(1).randbytes)
                 registry = BucketRegistry(control, SqlCatalog([store]), ids)
                 await registry.publish(bucket_record(), Instant(1))
                 await story(Edge(registry, handlers))

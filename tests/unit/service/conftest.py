@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import random
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -95,17 +96,6 @@ class Clock:
         return self.at / 1000
 
 
-class Counter:
-    """Entropy that counts: ids are unique and the same in every run."""
-
-    def __init__(self):
-        self._count = 0
-
-    def __call__(self, size):
-        self._count += 1
-        return self._count.to_bytes(size, "big")
-
-
 class OneAfterTheOther:
     """A ring in which the drives of a block begin with the first."""
 
@@ -143,7 +133,7 @@ class World:
     def __init__(self, catalog, control, drives, pool, clock, *, scheme, block_bytes):
         self.power = Power()
         self.clock = clock
-        self.ids = Ids(Counter())
+        self.ids = Ids(random.Random(1).randbytes)  # the same ids in every run
         self.plain_catalog, self.plain_control = catalog, control
         self.catalog = Powered(catalog, self.power)
         self.control = Powered(control, self.power)

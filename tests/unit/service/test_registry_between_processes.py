@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
+import random
 from contextlib import asynccontextmanager
 
 import msgspec
@@ -22,8 +22,7 @@ NOW = Instant(1_000)
 @asynccontextmanager
 async def two_registries(directory, wrap=lambda control: control):
     """Give two registries that do not know of each other; the second one's control store can be wrapped."""
-    counter = itertools.count(1)
-    ids = Ids(lambda size: next(counter).to_bytes(size, "big"))
+    ids = Ids(random.Random(1).randbytes)
     async with (
         SqliteControlStore.open(directory / "control.sqlite") as control,
         CatalogStore(directory / "catalog.sqlite", on_fatal=lambda _error: None) as store,

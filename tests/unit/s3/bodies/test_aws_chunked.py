@@ -26,6 +26,7 @@ from objstore.s3.signature import (
     Mechanism,
     Payload,
     PayloadMode,
+    SigningKey,
     chunked,
     derive_signing_key,
 )
@@ -39,7 +40,14 @@ KEY = derive_signing_key(SECRET, date="20130524", region="us-east-1")
 
 def proof(mode=PayloadMode.STREAMING_SIGNED, seed=b"5" * 64):
     return Authenticated(
-        Mechanism.V4_HEADER, "AK", Payload(mode), seed, SCOPE, DATE, KEY, session_token=None
+        Mechanism.V4_HEADER,
+        "AK",
+        Payload(mode),
+        seed,
+        SCOPE,
+        DATE,
+        SigningKey(KEY),
+        session_token=None,
     )
 
 

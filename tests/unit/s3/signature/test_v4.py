@@ -245,7 +245,10 @@ def test_what_a_verified_request_says():
 def test_text_form_of_the_outcome_shows_no_key_material():
     """Outcomes reach logs and tracebacks; a signing key there would sign for a whole day."""
     found = authenticate(signed())
-    assert found.signing_key.hex() not in repr(found)
+    raw = derive_signing_key(SECRET, date=found.timestamp[:8].decode(), region="us-east-1")
+    for shown in (repr(found), repr(found.signing_key)):
+        assert raw.hex() not in shown
+        assert repr(raw) not in shown
     assert repr(found.signing_key) not in repr(found)
     assert found.signature.decode() not in str(found)
 

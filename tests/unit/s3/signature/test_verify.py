@@ -1,14 +1,12 @@
 """Coverage of headers and the shape of the refusal."""
 
 import hashlib
-import hmac
 
 import pytest
 
 from objstore.model.errors import AccessDenied
 from objstore.s3.signature.verify import (
     check_all_signed,
-    sign,
     signature_mismatch,
     signed_names_of,
     string_to_sign,
@@ -17,25 +15,24 @@ from objstore.s3.signature.verify import (
 
 def test_signed_names_are_brought_into_order():
     """Lower case and ascending, whatever came (s3 rule 2.2.5)."""
-    assert signed_names_of(b"host;x-amz-date") == [b"host", b"x-amz-date"]
-    assert signed_names_of(b"X-Amz-Date;HOST") == [b"host", b"x-amz-date"]
+    assert signed_names_of(b"host;x-amz-date") == (b"host", b"x-amz-date")
+    assert signed_names_of(b"X-Amz-Date;HOST") == (b"host", b"x-amz-date")
 
 
 def test_only_amz_headers_and_host_must_be_signed():
     """`x-amzn-` and `x-amz` without a dash are other names (s3 rule 2.2.7)."""
     headers = {b"host": b"", b"x-amzn-trace-id": b"", b"x-amz": b"", b"cookie": b""}
-    check_all_signed(headers, [b"host"])
+    check_all_signed(headers, (b"host",))
     with pytest.raises(AccessDenied) as caught:
-        check_all_signed({b"x-amz-b": b"", b"x-amz-a": b""}, [b"x-amz-c"])
+        check_all_signed({b"x-amz-b": b"", b"x-amz-a": b""}, (b"x-amz-c",))
     assert caught.value.detail == {"headers_not_signed": "host, x-amz-b, x-amz-a"}
 
 
-def test_string_to_sign_and_signature():
-    """The four lines of s3 rule 2.2.12, and HMAC-SHA256 in lower-case hex."""
+def test_string_to_sign():
+    """The four lines of s3 rule 2.2.12."""
     text = string_to_sign(b"D", b"S", b"request")
     digest = hashlib.sha256(b"request").hexdigest().encode()
     assert text == b"AWS4-HMAC-SHA256\nD\nS\n" + digest
-    assert sign(b"k", text).decode() == hmac.new(b"k", text, hashlib.sha256).hexdigest()
 
 
 def test_refusal_survives_bytes_that_are_no_text():
