@@ -189,14 +189,16 @@ class PartitionLog(TakingOver):
     # --- the parts of a Ready -------------------------------------------------------------------------
 
     def _prepare_to_lead(self) -> None:
-        if self._is_alone:
-            self._durable = self._log.last_index
-            self._try_commit()
-            self._confirm_reads_alone()
         if self._progress:
             if self._reads_waiting and not self._rounds:
                 self._open_round()
             self._fill_appends()
+        if self._is_alone:
+            # After the appends: a driver may send those while it persists, and a learner must not be told to apply what the
+            # only voter is about to write.
+            self._durable = self._log.last_index
+            self._try_commit()
+            self._confirm_reads_alone()
 
     def _take_hard_state(self) -> HardState:
         self._hard_state_changed = False

@@ -3,7 +3,8 @@
 The contract of `Ready`, for whoever drives a `PartitionLog`:
 
     1. persist   in ONE transaction: `snapshot` (replaces state and log), `truncate_from`, `entries`, `hard_state`
-    2. send      `messages`, only after that transaction is durable
+    2. send      `messages`, only after that transaction is durable; but where it holds nothing but `entries`, append
+                 requests may leave while it is under way: they speak of what was durable before
     3. apply     `committed`, in order; state, apply cursor and results move in one transaction (it may be that of 1)
     4. advance   `PartitionLog.advance(ready)`; then `reads` whose index is applied may be answered
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from objstore.consensus import (
+    ChangeKind,
     Entry,
     EntryKind,
     Epoch,
@@ -12,6 +13,7 @@ from objstore.consensus import (
     LogConfig,
     LogState,
     Membership,
+    MembershipChange,
     PartitionLog,
     ReadState,
     ReplicaId,
@@ -238,3 +240,19 @@ def test_a_state_that_contradicts_itself_is_refused():
         PartitionLog(LogConfig(replica=A), LogState(applied=1, compacted_index=2))
     with pytest.raises(InvariantError, match="beyond the end"):
         PartitionLog(LogConfig(replica=A), LogState(applied=3, compacted_index=2))
+
+
+def test_the_only_voter_tells_a_learner_to_apply_only_what_is_durable():
+    """Append requests may leave before the own sync; if that fails, nobody may have applied its entries (rule 5)."""
+    log = alone()
+    run(log)
+    assert isinstance(log.propose_change(MembershipChange(ChangeKind.ADD_LEARNER, B), NOW), int)
+    readies = [run(log)]
+    log.propose([b"x"], NOW)
+    readies.append(run(log))
+    for ready in readies:
+        appends = [message for message in ready.messages if isinstance(message, AppendRequest)]
+        assert appends or not ready.messages
+        for message in appends:
+            assert message.commit < ready.entries[0].index <= ready.committed[-1].index
+    assert any(ready.messages for ready in readies)
