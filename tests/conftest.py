@@ -17,8 +17,11 @@ from botocore.config import Config
 from objstore.testing import S3Server
 from objstore.testing.certificates import make_certificates
 from objstore.testing.etcd_process import EtcdProcess, find_etcd
+from objstore.testing.loop_drives import LoopDrives, why_not
 
 MISSING = "no etcd on this machine: the control store of a cluster was NOT tested (run `make etcd`)"
+
+NO_DRIVES = "not run: needs root and loop mounts: faults of real filesystems were NOT tested"
 
 
 @pytest.fixture(scope="session")
@@ -49,10 +52,24 @@ def etcd_settings(etcd, request):
 
 def pytest_terminal_summary(terminalreporter):
     skipped = terminalreporter.stats.get("skipped", [])
-    count = sum(MISSING in str(report.longrepr) for report in skipped)
-    if count:
-        terminalreporter.section("etcd is missing", red=True, bold=True)
-        terminalreporter.line(f"{MISSING}; {count} tests did not run")
+    for title, text in (("etcd is missing", MISSING), ("drives cannot be made", NO_DRIVES)):
+        count = sum(text in str(report.longrepr) for report in skipped)
+        if count:
+            terminalreporter.section(title, red=True, bold=True)
+            terminalreporter.line(f"{text}; {count} tests did not run")
+
+
+@pytest.fixture
+def drives(tmp_path):
+    """Six drives that fail as real ones do. Where they cannot be made: CI fails, elsewhere the report says it."""
+    cause = why_not()
+    if cause:
+        text = f"{NO_DRIVES} ({cause})"
+        if os.environ.get("CI"):
+            pytest.fail(text)
+        pytest.skip(text)
+    with LoopDrives(tmp_path, count=6) as made:
+        yield made
 
 
 # --- servers for the whole session ---

@@ -115,9 +115,17 @@ class ControlCopy:
         await self._run(lambda: self._replace(items, changes))
 
     def close(self) -> None:
-        """Give the file up; a thread that hangs is left behind."""
-        self._thread.shutdown(wait=False)
+        """Give the file up; a thread that hangs is left behind, and closes it when it goes on."""
         if self.failure is None and self._pending == 0:
+            self._connection.close()
+        else:
+            self._thread.submit(self._give_up_file)
+        self._thread.shutdown(wait=False)
+
+    def _give_up_file(self) -> None:
+        """Close as it is, without a checkpoint: after a failure nothing is written to the file."""
+        with contextlib.suppress(apsw.Error):
+            self._connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
             self._connection.close()
 
     async def _run(self, write: Callable[[], None]) -> None:

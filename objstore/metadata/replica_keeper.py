@@ -39,7 +39,7 @@ from objstore.metadata.replica_events import (
 )
 from objstore.metadata.replica_plan import choose_leader, spread_leaders
 from objstore.metadata.replica_store import ReplicaStore
-from objstore.model.errors import DriveUnavailable, ObjstoreError
+from objstore.model.errors import CorruptRecord, DriveUnavailable, ObjstoreError
 from objstore.model.names import PartitionId
 
 __all__ = ["ReplicaKeeper"]
@@ -122,6 +122,26 @@ class ReplicaKeeper:
         self._show = show
         for partition, store in self._serving.items():
             show(partition, store)
+
+    def fault_of(self, replica: ReplicaId) -> Exception | None:
+        """Return what keeps a store, or one of its replicas, out of service for good."""
+        store = self._stores.get(replica)
+        if store is not None and store.failure is not None:
+            return store.failure
+        for holder, partition in self._damaged:
+            if holder == replica and replica in self._voters[partition].members:
+                return CorruptRecord("a replica is damaged", partition=partition)
+        return None
+
+    def can_spare(self, replica: ReplicaId) -> bool:
+        """Tell whether each partition keeps a majority without that store."""
+        usable = self._usable() - {replica}
+        return all(
+            2 * sum(v in usable and (v, partition) not in self._damaged for v in members.voters)
+            > len(members.voters)
+            for partition, members in self._voters.items()
+            if replica in members.voters
+        )
 
     @property
     def stores(self) -> Sequence[ReplicaStore]:
@@ -293,27 +313,39 @@ class ReplicaKeeper:
             if store.is_usable and now >= self._suspect_until.get(store.replica, 0.0)
         }
 
+    def _answering(self) -> set[ReplicaId]:
+        """Return the stores that do not stall at the moment, whatever they did before: better than nobody."""
+        now = monotonic()
+        return {
+            store.replica
+            for store in self.stores
+            if store.is_usable and ((since := store.busy_since) is None or now - since <= STALLED_S)
+        }
+
     def _missing_leaders(self) -> dict[PartitionId, ReplicaId]:
         """Choose leaders for the partitions whose leader is not usable, or did not begin to serve in time."""
-        usable, now = self._usable(), monotonic()
+        usable, answering, now = self._usable(), self._answering(), monotonic()
         load: dict[ReplicaId, int] = {}
         missing = []
         for partition, membership in sorted(self._voters.items()):
             leader = self._names[partition].leader
+            trusted = usable if usable.intersection(membership.voters) else answering
             is_late = (
                 partition not in self._serving
                 and now - self._named_at.get(partition, 0.0) > TAKEOVER_S
             )
-            if leader in usable and not is_late:
+            if leader in trusted and not is_late:
                 load[leader] = load.get(leader, 0) + 1
             elif membership.voters:
                 missing.append(partition)
         chosen = {}
         for partition in missing:
+            voters = self._voters[partition].voters
+            trusted = usable if usable.intersection(voters) else answering
             found = choose_leader(
-                self._voters[partition].voters,
+                voters,
                 load,
-                usable={r for r in usable if (r, partition) not in self._damaged},
+                usable={r for r in trusted if (r, partition) not in self._damaged},
                 wanted=self._wanted.get(partition, ()),
                 not_this=self._names[partition].leader,
             )

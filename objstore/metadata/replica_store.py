@@ -119,6 +119,11 @@ class ReplicaStore:
         """Tell whether it may lead."""
         return self._failure is None and not self.is_full and not self._is_closing
 
+    @property
+    def is_over(self) -> bool:
+        """Tell whether nothing of it is at work any more: its file may be opened by somebody else."""
+        return not self._thread.is_alive()
+
     # --- event loop
 
     def start(self) -> None:

@@ -7,6 +7,11 @@ changes whenever the directory was wiped and formatted again, so that a new life
     no identity, path known, the very same directory     wiped: formatted as a new drive in the same slot
     no identity, path known, another directory           a missing mount: offline, never formatted
     identity of this cluster                             takes part
+    identity, but the catalogue is gone or damaged       renewed: what is left of the catalogue is set aside, never used
+                                                         again; the shards stay, the drive gets a new id in its slot
+
+After an error of its filesystem nothing of a directory is believed until it is mounted again, or the process starts anew:
+what the kernel holds in memory may never have reached the drive.
 """
 
 from __future__ import annotations
@@ -20,21 +25,24 @@ import msgspec
 import structlog
 
 from objstore.cluster.control_store import ControlStore
+from objstore.cluster.sqlite_control_store import CONTROL_FILE_NAME
 from objstore.metadata.catalog_file import CATALOG_FILE_NAME
 from objstore.model.errors import DriveUnavailable
 from objstore.model.instant import Clock
 from objstore.model.names import DriveId
 from objstore.server.refusal import StartRefused
 from objstore.storage.drive import Drive, DriveIdentity
-from objstore.storage.layout import format_drive, read_identity
+from objstore.storage.layout import format_drive, read_identity, renew_identity, set_aside
 from objstore.storage.offline_drive import OfflineDrive
 from objstore.storage.posix_drive import DriveSettings, PosixDrive
 from objstore.storage.system import System
 
-__all__ = ["DriveSites", "Site", "same_directory"]
+__all__ = ["DriveSites", "Site", "mount_of", "same_directory"]
 
 _DRIVES = "drives/"
 _NO_DRIVE = DriveId("")
+_KEPT_IN_DATABASES = (CATALOG_FILE_NAME, CONTROL_FILE_NAME)
+_ENDINGS_OF_DATABASES = ("", "-wal", "-shm", "-journal")
 _log = structlog.get_logger("objstore.drives")
 
 
@@ -64,6 +72,10 @@ class Site:
     inode: int = 0
     replaces: DriveId = _NO_DRIVE
     """The drive whose place this one is about to take; empty when that is done."""
+    failed_mount: str | None = None
+    """The mount that an operation failed on; while that is the one there is, the directory is not believed."""
+    is_to_be_renewed: bool = False
+    """Its catalogue is gone or damaged."""
 
     @property
     def path(self) -> str:
@@ -177,6 +189,22 @@ class DriveSites:
         if site.drive is None:
             raise DriveUnavailable(site.cause, drive=site.path)
 
+    def renew(self, site: Site) -> None:
+        """Set the catalogue of a drive aside and make it a new drive with the old shards; blocks.
+
+        A crash in the middle leaves a drive without a catalogue, which is renewed, or one that the control store does not
+        know, which is taken for what it is. Raises `DriveUnavailable`.
+        """
+        identity = DriveIdentity(self.cluster_id, DriveId(os.urandom(8).hex()), self._clock.now())
+        # A database before its log: without the file nobody takes the log for anything.
+        names = [name + end for name in _KEPT_IN_DATABASES for end in _ENDINGS_OF_DATABASES]
+        set_aside(site.directory, names, mark=site.drive_id)
+        renew_identity(site.directory, identity)
+        self._open(site)
+        if site.drive is None:
+            raise DriveUnavailable(site.cause, drive=site.path)
+        site.is_to_be_renewed = False
+
     def reopen(self, site: Site) -> None:
         """Open a drive again that was out of service; blocks. Raises `DriveUnavailable`."""
         expected = site.drive_id
@@ -209,7 +237,7 @@ class DriveSites:
         except (DriveUnavailable, OSError) as error:
             site.cause = str(error)
             return
-        site.drive_id, site.cause = site.drive.drive_id, ""
+        site.drive_id, site.cause, site.failed_mount = site.drive.drive_id, "", None
         site.device, site.inode = status.st_dev, status.st_ino
 
     def _reopen(self, site: Site, known: DriveRecord | None) -> None:
@@ -223,6 +251,14 @@ class DriveSites:
             self.format(site)
         except DriveUnavailable as error:
             site.cause = str(error)
+
+
+def mount_of(directory: Path) -> str:
+    """Return which mount a directory lies on, as the kernel numbers them; blocks. Raises `OSError`."""
+    device = directory.stat().st_dev
+    numbers = f"{os.major(device)}:{os.minor(device)}"
+    lines = Path("/proc/self/mountinfo").read_text(errors="surrogateescape").splitlines()
+    return "|".join(sorted(line for line in lines if line.split()[2] == numbers))
 
 
 def same_directory(directory: Path, device: int, inode: int) -> bool:

@@ -6,18 +6,24 @@ seen. What is wrong takes the drive out of service at once, as a whole: shards, 
     identity and files there, writable        in service; one that was only away comes back as the drive that it was
     the same directory, but blank             wiped: formatted as a new drive in the same slot; the replicas copy what
                                               the ring gives them, and what the slot should hold is rebuilt
+    identity there, catalogue gone, damaged   renewed: the catalogue is set aside, the rest as after a wipe
+    an operation of its filesystem failed     out of service until it is mounted again, or the process starts anew
     anything else (missing, another directory, half empty, read-only)     out of service until it changes
+
+A drive that hangs stays, but is suspended: nobody waits for it, and it goes on when what hangs has ended. Where many hang
+at once it is not the drives, and nobody would be left to turn to: then they are waited for.
 """
 
 from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from enum import Enum
 from functools import partial
-from typing import Final, TypeVar
+from pathlib import Path
+from typing import Final, TypeAlias, TypeVar
 
 import anyio
 import anyio.to_thread
@@ -26,21 +32,29 @@ import structlog
 
 from objstore.cluster.replicated_control_store import ReplicatedControlStore
 from objstore.cluster.sqlite_control_store import CONTROL_FILE_NAME
+from objstore.consensus import ReplicaId
 from objstore.metadata.catalog_file import CATALOG_FILE_NAME
-from objstore.model.errors import DriveUnavailable, ObjstoreError
+from objstore.model.errors import Corrupt, DriveUnavailable, ObjstoreError, UnknownFormat
 from objstore.model.names import DriveId
-from objstore.server.drive_sites import DriveSites, Site, same_directory
+from objstore.server.drive_sites import DriveSites, Site, mount_of, same_directory
 from objstore.server.replicas import NodeReplicas
 from objstore.service.rebuild import mark_for_rebuild
-from objstore.storage.layout import read_identity
+from objstore.storage.layout import TMP_NAME, read_identity
+from objstore.storage.publish import replace_file
 
-__all__ = ["DriveState", "DriveWatch", "look_at"]
+__all__ = ["DriveState", "DriveWatch", "is_damage", "look_at", "prove"]
 
 T = TypeVar("T")
+_Step: TypeAlias = Callable[[Site], Awaitable[None]]
+_DAMAGE: Final = (Corrupt, apsw.CorruptError, apsw.NotADBError)
 
 LOOK_EVERY_S: Final = 0.5
-BLANK_LOOKS: Final = 2
-"""A directory must be blank this often in a row before it is formatted: emptying it takes a while."""
+SETTLED_LOOKS: Final = 2
+"""So often in a row a directory must be found blank, or without its catalogue: emptying it takes a while."""
+STALLED_S: Final = 1.0
+"""A drive of which nothing has come to its end for so long hangs."""
+GUARD_EVERY_S: Final = 0.2
+PROBE_NAME: Final = "objstore-probe"
 _log = structlog.get_logger("objstore.drives")
 
 
@@ -51,7 +65,8 @@ class DriveState(Enum):
     BLANK = "wiped: empty, but the same directory"
     MISSING = "not there"
     ANOTHER = "another directory: is it mounted?"
-    DAMAGED = "identity or files are gone"
+    DAMAGED = "identity is gone or foreign"
+    NO_CATALOGUE = "files of its catalogue are gone"
     READ_ONLY = "read-only"
 
 
@@ -75,49 +90,99 @@ class DriveWatch:
     async def run(self) -> None:
         """Watch every site."""
         async with anyio.create_task_group() as group:
+            group.start_soon(self._guard)
             for site in self._sites.sites:
                 group.start_soon(self._watch, site)
 
     async def _watch(self, site: Site) -> None:
         thread = ThreadPoolExecutor(1, thread_name_prefix=f"watch {site.directory.name}")
-        blank_looks = 0
+        previous, count = DriveState.FINE, 0
         try:
             while True:
                 state = await _in_thread(thread, partial(look_at, site))
-                blank_looks = blank_looks + 1 if state is DriveState.BLANK else 0
-                if site.drive is not None and state is not DriveState.FINE:
-                    self._take_out(site, state)
-                elif site.drive is None and blank_looks >= BLANK_LOOKS:
-                    await self._try(site, self._start_anew)
-                elif site.drive is None and state is DriveState.FINE:
-                    await self._try(site, self._take_back)
-                elif self._control.was_full(site.drive_id):
-                    await self._try(site, self._catch_up)
+                previous, count = state, count + 1 if state is previous else 1
+                if site.drive is not None:
+                    await self._watch_in_service(site, state)
+                elif (step := self._way_back(site, state, count)) is not None:
+                    await self._try(site, step)
                 await anyio.sleep(LOOK_EVERY_S)
         finally:
             thread.shutdown(wait=False)
 
-    def _take_out(self, site: Site, state: DriveState) -> None:
-        cause = DriveUnavailable(state.value, drive=site.path)
-        _log.error("drive_lost", directory=site.path, drive=site.drive_id, cause=state.value)
-        self._sites.take_out(site, state.value)
-        self._replicas.leave(site.drive_id, cause)
+    async def _watch_in_service(self, site: Site, state: DriveState) -> None:
+        fault = self._replicas.fault_of(site.drive_id)
+        retired = site.drive.failure if site.drive is not None else ""
+        if state is not DriveState.FINE:
+            self._take_out(site, state.value)
+        elif fault is not None and is_damage(fault):
+            if self._replicas.keeper.can_spare(ReplicaId(site.drive_id)):
+                site.is_to_be_renewed = True
+                self._take_out(site, f"its catalogue is damaged: {fault}")
+        elif fault is not None or retired:
+            site.failed_mount = await anyio.to_thread.run_sync(_mount_of, site.directory)
+            self._take_out(site, retired or f"an operation failed: {fault}")
+        elif self._control.was_full(site.drive_id):
+            await self._try(site, self._catch_up)
+
+    def _way_back(self, site: Site, state: DriveState, looks: int) -> _Step | None:
+        """Return what brings a site back that is out of service, if anything does by now."""
+        if not self._replicas.has_let_go(site.drive_id):
+            return None
+        if state is DriveState.BLANK:
+            return self._start_anew if looks >= SETTLED_LOOKS else None
+        if state is DriveState.NO_CATALOGUE:
+            return self._renew if looks >= SETTLED_LOOKS else None
+        if state is DriveState.FINE:
+            return self._renew if site.is_to_be_renewed else self._take_back
+        return None
+
+    async def _guard(self) -> None:
+        """Suspend drives that hang, let those go on that do no longer."""
+        while True:
+            drives = [site.drive for site in self._sites.sites if site.drive is not None]
+            hanging = [drive for drive in drives if drive.stalled_s > STALLED_S]
+            are_many = len(hanging) > max(1, len(self._sites.sites) // 3)
+            for drive in drives:
+                if drive.is_suspended:
+                    if drive.resume(waits=are_many):
+                        _log.info("drive_goes_on", drive=drive.drive_id)
+                elif drive in hanging and not are_many:
+                    _log.warning("drive_hangs", drive=drive.drive_id)
+                    drive.suspend("drive hangs")
+            await anyio.sleep(GUARD_EVERY_S)
+
+    def _take_out(self, site: Site, cause: str) -> None:
+        failure = DriveUnavailable(cause, drive=site.path)
+        _log.error("drive_lost", directory=site.path, drive=site.drive_id, cause=cause)
+        self._sites.take_out(site, cause)
+        self._replicas.leave(site.drive_id, failure)
         self._control.lose(site.drive_id)
 
-    async def _try(self, site: Site, step: Callable[[Site], object]) -> None:
+    async def _try(self, site: Site, step: _Step) -> None:
         try:
             async with self._returning:
-                await step(site)  # type: ignore[misc]  # both are coroutines
+                await step(site)
         except (ObjstoreError, apsw.Error, OSError) as error:
-            _log.warning("drive_return_failed", directory=site.path, cause=str(error))
+            if site.cause != str(error):
+                site.cause = str(error)
+                _log.warning("drive_return_failed", directory=site.path, cause=site.cause)
 
     async def _start_anew(self, site: Site) -> None:
         site.replaces = site.replaces or site.drive_id
         await anyio.to_thread.run_sync(self._sites.format, site)
         await self._return(site, instead_of=site.replaces)
 
+    async def _renew(self, site: Site) -> None:
+        site.replaces = site.replaces or site.drive_id
+        await anyio.to_thread.run_sync(self._prove_and, self._sites.renew, site)
+        await self._return(site, instead_of=site.replaces)
+
+    def _prove_and(self, step: Callable[[Site], None], site: Site) -> None:
+        prove(site)
+        step(site)
+
     async def _take_back(self, site: Site) -> None:
-        await anyio.to_thread.run_sync(self._sites.reopen, site)
+        await anyio.to_thread.run_sync(self._prove_and, self._sites.reopen, site)
         await self._return(site, instead_of=site.replaces or site.drive_id)
 
     async def _catch_up(self, site: Site) -> None:
@@ -147,21 +212,57 @@ def look_at(site: Site) -> DriveState:
     directory = site.directory
     if not directory.is_dir():
         return DriveState.MISSING
-    if not same_directory(directory, site.device, site.inode):
-        return DriveState.ANOTHER
+    is_same = same_directory(directory, site.device, site.inode)
     try:
         identity = read_identity(directory)
+        if not is_same and (site.drive is not None or identity is None):
+            # Without an identity a missing mount looks like this; with it, a drive may come back in another place.
+            return DriveState.ANOTHER
         if identity is None:
             return DriveState.BLANK
+        if identity.drive_id != site.drive_id:
+            return DriveState.DAMAGED if is_same else DriveState.ANOTHER
         has_files = all(
             (directory / name).exists() for name in (CATALOG_FILE_NAME, CONTROL_FILE_NAME)
         )
-        if identity.drive_id != site.drive_id or not (has_files or site.replaces):
-            return DriveState.DAMAGED
+        if not (has_files or site.replaces):
+            return DriveState.NO_CATALOGUE
         is_read_only = bool(os.statvfs(directory).f_flag & os.ST_RDONLY)
     except (DriveUnavailable, OSError):
         return DriveState.DAMAGED
     return DriveState.READ_ONLY if is_read_only else DriveState.FINE
+
+
+def is_damage(fault: Exception) -> bool:
+    """Tell whether a catalogue is not what was written; everything else is the drive's fault, or nobody's."""
+    return isinstance(fault, _DAMAGE) and not isinstance(fault, UnknownFormat)
+
+
+def prove(site: Site) -> None:
+    """Write something durably, before a directory is believed again; blocks. Raises `DriveUnavailable`.
+
+    A filesystem that an error made read-only does not always say so, and after an error only a new mount forgets what was
+    in memory and may never have reached the drive.
+    """
+    if site.failed_mount is not None and site.failed_mount == _mount_of(site.directory):
+        raise DriveUnavailable(
+            "its filesystem failed and was not mounted again since", drive=site.path
+        )
+    probe = site.directory / TMP_NAME / PROBE_NAME
+    try:
+        replace_file(probe, b"")
+        probe.unlink()
+    except OSError as error:
+        raise DriveUnavailable(
+            "directory cannot be written", drive=site.path, reason=str(error)
+        ) from error
+
+
+def _mount_of(directory: Path) -> str:
+    try:
+        return mount_of(directory)
+    except OSError:
+        return ""
 
 
 async def _in_thread(thread: ThreadPoolExecutor, work: Callable[[], T]) -> T:

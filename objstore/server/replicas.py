@@ -19,7 +19,7 @@ from objstore.metadata.replica_keeper import ReplicaKeeper
 from objstore.metadata.replica_store import ReplicaStore
 from objstore.metadata.replica_transport import LocalTransport
 from objstore.metadata.replicated_catalog import ReplicatedCatalog
-from objstore.model.errors import ObjstoreError
+from objstore.model.errors import CorruptRecord, ObjstoreError
 from objstore.model.names import DriveId, NodeId, PartitionId, Zone
 from objstore.placement import METADATA_PARTITIONS, Member, Ring, assign
 from objstore.server.drive_sites import Site
@@ -39,6 +39,8 @@ class NodeReplicas:
         self._control = control
         self._transport = LocalTransport()
         self._ring: Ring | None = None
+        self._unusable: dict[DriveId, Exception] = {}
+        self._left: dict[DriveId, ReplicaStore] = {}
         self.keeper = ReplicaKeeper(control, {})
         self.catalog = ReplicatedCatalog(self.keeper)
 
@@ -85,9 +87,23 @@ class NodeReplicas:
 
     def leave(self, drive: DriveId, cause: Exception) -> None:
         """Take the store of a drive out of service at once."""
+        self._unusable.pop(drive, None)
         store = self.keeper.remove(ReplicaId(drive))
         if store is not None:
             store.abandon(cause)
+            self._left[drive] = store
+
+    def has_let_go(self, drive: DriveId) -> bool:
+        """Tell whether nothing of a store that left is at work in its file any more."""
+        store = self._left.get(drive)
+        if store is None or store.is_over:
+            self._left.pop(drive, None)
+            return True
+        return False
+
+    def fault_of(self, drive: DriveId) -> Exception | None:
+        """Return what is wrong with the store of a drive that is in service."""
+        return self._unusable.get(drive) or self.keeper.fault_of(ReplicaId(drive))
 
     async def close(self) -> None:
         """Close all stores."""
@@ -97,17 +113,15 @@ class NodeReplicas:
     def _open(self, site: Site, *, is_new: bool) -> ReplicaStore | None:
         """Open the store of a site; None where it cannot be used.
 
-        A drive that had a catalogue and has none any more must not begin again under its name (trap T2).
+        A drive that had a catalogue and has none any more must not begin again under its name (trap T2); the watch renews
+        it. A file of a newer version, or one that cannot be opened for any other reason, stays as it is.
         """
         path = site.directory / CATALOG_FILE_NAME
         if site.drive is None:
             return None
         if not is_new and not path.exists():
-            _log.error(
-                "replica_store_gone",
-                directory=site.path,
-                next_step="empty the directory: it is then filled again from the others",
-            )
+            _log.error("replica_store_gone", directory=site.path)
+            self._unusable[site.drive_id] = CorruptRecord("the catalogue is gone")
             return None
         try:
             store = ReplicaStore(
@@ -119,6 +133,7 @@ class NodeReplicas:
             )
         except (apsw.Error, ObjstoreError, OSError) as error:
             _log.error("replica_store_unusable", directory=site.path, cause=str(error))
+            self._unusable[site.drive_id] = error
             return None
         store.start()
         return store

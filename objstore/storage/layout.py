@@ -4,7 +4,7 @@
     shards/00 .. ff/       shard files under their names
     tmp/                   unnamed work of filesystems without O_TMPFILE; emptied at start
     trash/                 deleted shards, their modification time is the time of the delete
-    quarantine/            damaged shards that were replaced; kept for an operator
+    quarantine/            damaged shards that were replaced, catalogues set aside; kept for an operator
 
 A directory is formatted only when it is empty or holds nothing but an interrupted formatting: a
 mount that is missing shows as an empty directory of another filesystem, and whether an empty
@@ -26,7 +26,7 @@ from objstore.model.instant import Instant
 from objstore.model.names import DriveId
 from objstore.storage.drive import DriveIdentity
 from objstore.storage.format import DIRECTORIES_COUNT
-from objstore.storage.publish import create_directory, create_file, sync_directory
+from objstore.storage.publish import create_directory, create_file, replace_file, sync_directory
 from objstore.storage.system import SYSTEM, System
 
 __all__ = [
@@ -37,6 +37,8 @@ __all__ = [
     "TRASH_NAME",
     "format_drive",
     "read_identity",
+    "renew_identity",
+    "set_aside",
 ]
 
 IDENTITY_NAME: Final = "objstore-drive.json"
@@ -91,6 +93,31 @@ def format_drive(directory: Path, identity: DriveIdentity, system: System = SYST
         create_file(directory / IDENTITY_NAME, _encode_identity(identity), system)
     except OSError as error:
         raise _unavailable("drive cannot be formatted", directory, error) from error
+
+
+def set_aside(directory: Path, names: Iterable[str], *, mark: str, system: System = SYSTEM) -> None:
+    """Move files of a drive into its quarantine in this order, durably; what is not there is left out.
+
+    `mark` tells them from what was set aside before. Raises `DriveUnavailable`.
+    """
+    quarantine = directory / QUARANTINE_NAME
+    try:
+        create_directory(quarantine, system)
+        for name in names:
+            if (directory / name).exists():
+                system.rename(directory / name, quarantine / f"{mark}-{name}")
+        sync_directory(quarantine, system)
+        sync_directory(directory, system)
+    except OSError as error:
+        raise _unavailable("files cannot be set aside", directory, error) from error
+
+
+def renew_identity(directory: Path, identity: DriveIdentity, system: System = SYSTEM) -> None:
+    """Make a formatted drive another one that holds the same shards, durably. Raises `DriveUnavailable`."""
+    try:
+        replace_file(directory / IDENTITY_NAME, _encode_identity(identity), system)
+    except OSError as error:
+        raise _unavailable("drive cannot be renewed", directory, error) from error
 
 
 def _create_fan_out(shards: Path, system: System) -> None:

@@ -2,7 +2,8 @@
 
 Each drive has a few worker threads of its own, so that a drive that hangs holds up nobody else, and
 never more threads than these. One operation is one hop into a thread; what happens there is
-`ShardDirectory`. A lock on the identity file keeps two nodes from serving one directory. Other
+`ShardDirectory`. A drive that hangs can be suspended: whoever waits for it is told that it is away,
+and so is everybody else until what hangs has ended. A lock on the identity file keeps two nodes from serving one directory. Other
 processes of the node that holds it `join` the drive: shards are published whole under unique names
 and never change, so that processes need no agreement about them.
 """
@@ -13,10 +14,12 @@ import asyncio
 import fcntl
 import os
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import Final, TypeVar
+from time import monotonic
+from typing import Any, Final, TypeVar
 
 import msgspec
 
@@ -24,6 +27,7 @@ from objstore.model.errors import DriveUnavailable
 from objstore.model.instant import Clock, Instant
 from objstore.model.names import DriveId
 from objstore.storage.drive import DriveIdentity, DriveUsage, TrashReport
+from objstore.storage.flow import Flow
 from objstore.storage.format import Buffer, NewShard, ShardHeader, ShardId
 from objstore.storage.layout import IDENTITY_NAME, read_identity
 from objstore.storage.shard_directory import ShardDirectory
@@ -65,6 +69,9 @@ class PosixDrive:
         name = f"drive-{identity.drive_id}"
         self._threads = ThreadPoolExecutor(max_workers=threads, thread_name_prefix=name)
         self._is_closed = False
+        self._suspension = ""
+        self._reads, self._writes = Flow(), Flow()
+        self._waiting: dict[asyncio.Future[Any], Future[Any]] = {}
 
     @classmethod
     def open(
@@ -123,6 +130,36 @@ class PosixDrive:
             os.close(lock_fd)
 
     @property
+    def failure(self) -> str:
+        """What the drive failed at when it wrote; empty for one that did not."""
+        return self._shards.failure
+
+    @property
+    def stalled_s(self) -> float:
+        """For how long reads, or writes, have been under way without a single one coming to its end."""
+        now = monotonic()
+        return max(self._reads.stalled_s(now), self._writes.stalled_s(now))
+
+    @property
+    def is_suspended(self) -> bool:
+        """Tell whether it answers nobody because it hangs."""
+        return bool(self._suspension)
+
+    def suspend(self, cause: str) -> None:
+        """Answer nobody, and tell those who wait, that the drive is away; what hangs is left to itself."""
+        self._suspension = cause
+        for waiter, work in list(self._waiting.items()):
+            work.cancel()
+            if not waiter.done():
+                waiter.set_exception(DriveUnavailable(cause, drive=self.drive_id))
+
+    def resume(self, *, waits: bool = False) -> bool:
+        """Answer again if nothing hangs any more, or in any case where it is to be waited for; tell whether it does."""
+        if waits or (not self._reads.pending and not self._writes.pending):
+            self._suspension = ""
+        return not self._suspension
+
+    @property
     def drive_id(self) -> DriveId:
         """The id that rings and extents name it by."""
         return self._identity.drive_id
@@ -142,15 +179,16 @@ class PosixDrive:
 
     async def write(self, shards: Sequence[NewShard]) -> None:
         """See `Drive.write`."""
-        await self._run(partial(self._shards.write, shards))
+        await self._follow(self._writes, partial(self._shards.write, shards))
 
     async def read(self, shard_id: ShardId, *, start: int, length: int) -> Buffer:
         """See `Drive.read`."""
-        return await self._run(partial(self._shards.read, shard_id, start=start, length=length))
+        work = partial(self._shards.read, shard_id, start=start, length=length)
+        return await self._follow(self._reads, work)
 
     async def stat(self, shard_id: ShardId) -> ShardHeader:
         """See `Drive.stat`."""
-        return await self._run(partial(self._shards.stat, shard_id))
+        return await self._follow(self._reads, partial(self._shards.stat, shard_id))
 
     async def verify(self, shard_id: ShardId) -> ShardHeader:
         """See `Drive.verify`."""
@@ -170,9 +208,46 @@ class PosixDrive:
         return await self._run(partial(self._shards.list_names, directory))
 
     async def _run(self, work: Callable[[], T]) -> T:
+        self._check_open()
+        return await asyncio.get_running_loop().run_in_executor(self._threads, work)
+
+    async def _follow(self, flow: Flow, work: Callable[[], T]) -> T:
+        """Run an operation that is quick on a drive in order."""
+        self._check_open()
+        loop = asyncio.get_running_loop()
+        waiter: asyncio.Future[T] = loop.create_future()
+        future = self._threads.submit(work)
+        flow.begin(monotonic())
+        self._waiting[waiter] = future
+
+        def pass_on(_: Future[T]) -> None:
+            with suppress(RuntimeError):  # the loop was closed meanwhile
+                loop.call_soon_threadsafe(self._settle, flow, waiter, future)
+
+        future.add_done_callback(pass_on)
+        try:
+            return await waiter
+        except asyncio.CancelledError:
+            future.cancel()
+            raise
+
+    def _settle(self, flow: Flow, waiter: asyncio.Future[T], future: Future[T]) -> None:
+        flow.end(monotonic())
+        self._waiting.pop(waiter, None)
+        if waiter.done():
+            return
+        if future.cancelled():
+            waiter.cancel()
+        elif (error := future.exception()) is not None:
+            waiter.set_exception(error)
+        else:
+            waiter.set_result(future.result())
+
+    def _check_open(self) -> None:
         if self._is_closed:
             raise DriveUnavailable("drive was taken out of service", drive=self.drive_id)
-        return await asyncio.get_running_loop().run_in_executor(self._threads, work)
+        if self._suspension:
+            raise DriveUnavailable(self._suspension, drive=self.drive_id)
 
 
 def _identity_within(directory: Path, cluster_id: str) -> DriveIdentity:

@@ -63,6 +63,7 @@ from objstore.storage.system import System
 __all__ = ["ShardDirectory"]
 
 _FULL: Final = (errno.ENOSPC, errno.EDQUOT)
+_FAILING: Final = (errno.EROFS, errno.EIO, errno.EUCLEAN)
 _NO_UNNAMED_FILES: Final = (errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL, errno.ENOENT)
 _NO_DIRECT_WRITES: Final = (errno.EINVAL, errno.EOPNOTSUPP)
 _VERIFY_BYTES: Final = 4 * MIB
@@ -88,6 +89,15 @@ class ShardDirectory:
         self._writes_directly = True
         self._scratch = AlignedBuffers(kept_bytes_max=_SCRATCH_BYTES_MAX)
         self._failure = ""
+        self._refusal = ""
+
+    @property
+    def failure(self) -> str:
+        """What the drive failed at when it wrote, if it did: somebody should look after it.
+
+        After a failed sync nothing is answered any more; else what is there can still be read.
+        """
+        return self._failure or self._refusal
 
     def check_in_service(self) -> None:
         """Raise `DriveUnavailable` unless the identity is the one that was opened and no sync
@@ -126,6 +136,8 @@ class ShardDirectory:
         except (OSError, ObjstoreError) as error:
             self._take_back(linked)
             if isinstance(error, OSError):
+                if error.errno in _FAILING:
+                    self._refusal = f"drive cannot be written: {error.strerror}"
                 raise self._translated(error) from error
             raise
 

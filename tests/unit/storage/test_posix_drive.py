@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import subprocess
 import sys
+import threading
 
 import anyio
 import pytest
 
 from objstore.model.errors import DriveUnavailable, StorageFull
 from objstore.storage import DriveSettings, PosixDrive
+from objstore.storage.system import System
 
 
 def test_two_processes_never_serve_one_directory(open_drive, tmp_path):
@@ -92,3 +95,50 @@ def test_a_drive_that_nobody_serves_cannot_be_joined(open_drive, tmp_path, clock
     with pytest.raises(DriveUnavailable, match="nobody"):
         PosixDrive.join(tmp_path / "drive", **where)
     open_drive()
+
+
+class HangingSystem(System):
+    """Syncs that hang until the test lets them go."""
+
+    def __init__(self):
+        self.reached, self.released = threading.Event(), threading.Event()
+
+    def sync(self, fd):
+        self.reached.set()
+        assert self.released.wait(30)
+        super().sync(fd)
+
+
+def test_nobody_waits_for_a_drive_that_is_suspended(open_drive, make_shard):
+    """A hanging drive must cost those who wait, and those who come, no time: others hold the data."""
+    system, shard = HangingSystem(), make_shard(b"late")
+    drive = open_drive(system=system)
+
+    async def scenario():
+        async def hang():
+            assert await asyncio.to_thread(system.reached.wait, 30)
+            assert drive.stalled_s > 0
+            drive.suspend("hangs")
+
+        writing, _ = await asyncio.gather(drive.write([shard]), hang(), return_exceptions=True)
+        assert isinstance(writing, DriveUnavailable)
+        with pytest.raises(DriveUnavailable, match="hangs"):
+            await drive.read(shard.header.shard_id, start=0, length=1)
+        assert not drive.resume()
+        system.released.set()
+        while not drive.resume():  # noqa: ASYNC110 - as the watch does
+            await asyncio.sleep(0)
+        assert drive.stalled_s == 0
+        return await drive.verify(shard.header.shard_id)
+
+    # The write was told as away and happened all the same: unknown, and harmless under a name of its own.
+    assert asyncio.run(scenario()) == shard.header
+
+
+def test_a_drive_that_is_to_be_waited_for_answers_again(open_drive, make_shard):
+    """Where many hang at once there is nobody else to turn to."""
+    drive = open_drive()
+    drive.suspend("hangs")
+    assert drive.is_suspended
+    assert drive.resume(waits=True)
+    anyio.run(drive.write, [make_shard()])
