@@ -21,7 +21,6 @@ import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from queue import Empty, SimpleQueue
-from time import perf_counter
 from typing import Final, NamedTuple
 
 import apsw
@@ -40,6 +39,7 @@ from objstore.metadata.commands import (
 )
 from objstore.metadata.stats import CatalogStats
 from objstore.metadata.transaction import Answer, Transactor
+from objstore.metadata.wal_keeper import WalKeeper
 from objstore.model.errors import DriveUnavailable, ObjstoreError, SlowDown, StorageFull
 from objstore.model.limits import MIB
 from objstore.model.names import PartitionId
@@ -50,10 +50,6 @@ BATCH_COMMANDS_MAX: Final = 512
 BATCH_BYTES_MAX: Final = 8 * MIB
 QUEUE_COMMANDS_MAX: Final = 8_192
 QUEUE_BYTES_MAX: Final = 64 * MIB
-CHECKPOINT_BYTES: Final = 16 * MIB
-CHECKPOINT_STEP_BYTES: Final = 4 * MIB
-"""Growth after a checkpoint that readers held up, before the next attempt."""
-TRUNCATE_BYTES: Final = 256 * MIB
 IDLE_S: Final = 0.5
 _FREEING: Final = (DeleteKey, DeleteVersion, AbortUpload, ForgetGarbage, CloseShard, DropShard)
 """Commands that make room, and so must get through where a drive is full."""
@@ -82,10 +78,7 @@ class CatalogWriter:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._failure: Exception | None = None
         self._is_closing = False
-        self._wal_pages = 0
-        self._page_bytes: int = self._connection.pragma("page_size")
-        self._checkpoint_due_bytes = CHECKPOINT_BYTES
-        self._connection.set_wal_hook(self._on_wal)
+        self._wal = WalKeeper(self._connection, self.stats)
         self._thread = threading.Thread(
             target=self._run, name=f"catalog-writer {path.parent.name}", daemon=True
         )
@@ -126,11 +119,11 @@ class CatalogWriter:
                 return
             self._send(batch, self._answer(batch))
             if self._failure is None:
-                self._checkpoint_if_due()
+                self._tend_wal(self._wal.checkpoint_if_due)
 
     def _finish(self) -> None:
         if self._failure is None:
-            self._truncate_wal()
+            self._tend_wal(self._wal.truncate)
             self._connection.close()
 
     def _take(self) -> list[_Waiting] | None:
@@ -154,11 +147,11 @@ class CatalogWriter:
         return batch
 
     def _wait(self) -> _Waiting | None:
-        if self._wal_pages:
+        if not self._wal.is_empty:
             try:
                 return self._queue.get(timeout=IDLE_S)
             except Empty:
-                self._truncate_wal()
+                self._tend_wal(self._wal.truncate)
         return self._queue.get()
 
     def _answer(self, batch: Sequence[_Waiting]) -> Sequence[Answer]:
@@ -183,7 +176,7 @@ class CatalogWriter:
         """Carry out deletes with the room that truncating the WAL gives back; none of them if even that is too little."""
         if not batch:
             return {}
-        self._truncate_wal()
+        self._wal.truncate()
         try:
             answers = self._transactor.run([(item.partition, item.command) for item in batch])
         except apsw.FullError:
@@ -200,44 +193,13 @@ class CatalogWriter:
         if self._loop is not None and not self._loop.is_closed():
             self._loop.call_soon_threadsafe(self._deliver, batch, answers)
 
-    def _on_wal(self, _connection: apsw.Connection, _database: str, pages_count: int) -> int:
-        self._wal_pages = pages_count
-        self.stats.wal_bytes = pages_count * self._page_bytes
-        return apsw.SQLITE_OK
-
-    def _checkpoint_if_due(self) -> None:
-        wal_bytes = self._wal_pages * self._page_bytes
-        if wal_bytes < CHECKPOINT_BYTES:
-            self._checkpoint_due_bytes = CHECKPOINT_BYTES
-        elif wal_bytes > TRUNCATE_BYTES:
-            self._truncate_wal()
-        elif wal_bytes >= self._checkpoint_due_bytes:
-            self._checkpoint(apsw.SQLITE_CHECKPOINT_PASSIVE)
-            self._checkpoint_due_bytes = wal_bytes + CHECKPOINT_STEP_BYTES
-
-    def _truncate_wal(self) -> None:
-        if self._checkpoint(apsw.SQLITE_CHECKPOINT_TRUNCATE):
-            self._wal_pages = 0
-            self.stats.wal_bytes = 0
-            self._checkpoint_due_bytes = CHECKPOINT_BYTES
-
-    def _checkpoint(self, mode: int) -> bool:
-        """Return whether it ran to its end; a reader in the way is no error, a failing drive is."""
-        started = perf_counter()
+    def _tend_wal(self, work: Callable[[], None]) -> None:
+        """Checkpoint; a drive that fails meanwhile is out of service as after a failed commit."""
         try:
-            self._connection.wal_checkpoint(mode=mode)
-        except apsw.BusyError:
-            return False
-        except apsw.FullError:
-            return False
+            work()
         except apsw.Error as error:
             self._failure = error
             self._send([], [])
-            return False
-        finally:
-            self.stats.checkpoints += 1
-            self.stats.checkpoint_s += perf_counter() - started
-        return True
 
     # --- event loop
 

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Protocol, TypeAlias
+
+import msgspec
 
 from objstore.consensus import Epoch, Membership, Message, ReplicaId, Snapshot
+from objstore.metadata.applier import Answer
 from objstore.metadata.commands import Command
 from objstore.metadata.snapshot import Slice
 from objstore.model.names import PartitionId
@@ -20,6 +23,7 @@ __all__ = [
     "Found",
     "Lead",
     "NotLed",
+    "Outlet",
     "Proposal",
     "Report",
     "Serving",
@@ -30,8 +34,7 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True, slots=True)
-class Proposal:
+class Proposal(msgspec.Struct, frozen=True):
     """A command; `ticket` is handed back with its answer."""
 
     partition: PartitionId
@@ -145,3 +148,23 @@ class Damaged:
 
 
 Report: TypeAlias = Serving | SteppedDown | NotLed | Aligned | Damaged
+
+
+class Outlet(Protocol):
+    """Where effects go. Called on the machine's thread; none of them may block."""
+
+    def send(self, partition: PartitionId, message: Message) -> None:
+        """Pass a message to its target."""
+        ...
+
+    def answer(self, ticket: object, answer: Answer) -> None:
+        """Tell what became of a command."""
+        ...
+
+    def report(self, report: Report) -> None:
+        """Tell the keeper."""
+        ...
+
+    def copy(self, partition: PartitionId, target: ReplicaId, point: Snapshot) -> None:
+        """Begin to copy the state as it is in the file now; `SnapshotRead` tells the end."""
+        ...

@@ -44,6 +44,8 @@ from objstore.model.names import PartitionId
 
 __all__ = ["ReplicaKeeper"]
 
+PATIENCE_S: Final = 15.0
+"""How long a command may wait for a majority."""
 TICK_S: Final = 0.1
 STALLED_S: Final = 1.0
 """An operation of a drive that takes longer makes its store suspect."""
@@ -60,8 +62,13 @@ class ReplicaKeeper:
     """Who serves which partition. Use from one event loop."""
 
     def __init__(
-        self, control: ControlStore, wanted: Mapping[PartitionId, Sequence[ReplicaId]]
+        self,
+        control: ControlStore,
+        wanted: Mapping[PartitionId, Sequence[ReplicaId]],
+        *,
+        patience_s: float = PATIENCE_S,
     ) -> None:
+        self._patience_s = patience_s
         self._names = LeaderNames(control)
         self._wanted = {partition: tuple(replicas) for partition, replicas in wanted.items()}
         self._stores: dict[ReplicaId, ReplicaStore] = {}
@@ -74,6 +81,8 @@ class ReplicaKeeper:
         self._changed = asyncio.Event()
         self._wake = asyncio.Event()
         self._naming = asyncio.Lock()
+        self._is_aligned = False
+        """No partition is known to have other members than those that are wanted; asked ten times a second."""
         self._show: Callable[[PartitionId, ReplicaStore | None], None] = _ignore
 
     # --- stores
@@ -84,7 +93,7 @@ class ReplicaKeeper:
         for partition, membership in store.founded.items():
             known = self._voters.get(partition)
             if membership.voters and (known is None or len(known.members) == 0):
-                self._voters[partition] = membership
+                self._set_voters(partition, membership)
         self._wake.set()
 
     def remove(self, replica: ReplicaId) -> ReplicaStore | None:
@@ -98,6 +107,7 @@ class ReplicaKeeper:
     def want(self, wanted: Mapping[PartitionId, Sequence[ReplicaId]]) -> None:
         """Change which replicas are to hold the partitions."""
         self._wanted = {partition: tuple(replicas) for partition, replicas in wanted.items()}
+        self._is_aligned = False
         self._wake.set()
 
     def suspect(self, partitions: Sequence[PartitionId], error: apsw.Error) -> None:
@@ -178,11 +188,15 @@ class ReplicaKeeper:
 
     def unaligned(self) -> list[PartitionId]:
         """Return the partitions whose replicas are not those that are wanted."""
-        return [
+        if self._is_aligned:
+            return []
+        found = [
             partition
             for partition, wanted in sorted(self._wanted.items())
             if not _is_aligned(self._voters.get(partition), wanted)
         ]
+        self._is_aligned = not found
+        return found
 
     def states(self) -> dict[str, int]:
         """Return how many replicas are in which state (for metrics)."""
@@ -210,7 +224,7 @@ class ReplicaKeeper:
         self._wake.set()
 
     def _on_serving(self, store: ReplicaStore, report: Serving) -> None:
-        self._voters[report.partition] = report.membership
+        self._set_voters(report.partition, report.membership)
         name = self._names[report.partition]
         if (name.epoch, name.leader) != (report.epoch, store.replica) or not store.is_usable:
             return
@@ -232,7 +246,11 @@ class ReplicaKeeper:
             self._spend(report.partition, report.promised)
 
     def _on_aligned(self, _store: ReplicaStore, report: Aligned) -> None:
-        self._voters[report.partition] = report.membership
+        self._set_voters(report.partition, report.membership)
+
+    def _set_voters(self, partition: PartitionId, membership: Membership) -> None:
+        self._voters[partition] = membership
+        self._is_aligned = False
 
     def _on_damaged(self, store: ReplicaStore, report: Damaged) -> None:
         _log.error(
@@ -297,6 +315,7 @@ class ReplicaKeeper:
     def _suspect_stalled(self) -> None:
         now = monotonic()
         for store in self.stores:
+            store.fail_waiting(since=now - self._patience_s)
             since = store.busy_since
             if since is not None and now - since > STALLED_S:
                 if now >= self._suspect_until.get(store.replica, 0.0):
@@ -325,6 +344,9 @@ class ReplicaKeeper:
     def _missing_leaders(self) -> dict[PartitionId, ReplicaId]:
         """Choose leaders for the partitions whose leader is not usable, or did not begin to serve in time."""
         usable, answering, now = self._usable(), self._answering(), monotonic()
+        leading = {store.replica for store in self._serving.values()}
+        if len(self._serving) == len(self._voters) and leading <= usable:
+            return {}
         load: dict[ReplicaId, int] = {}
         missing = []
         for partition, membership in sorted(self._voters.items()):

@@ -132,8 +132,6 @@ class ReplicaLog:
             )
         if ready.hard_state is not None:
             self._set_hard_state(partition, ready.hard_state)
-        if ready.compact_to:
-            self._compact(partition, ready.compact_to)
 
     def set_membership(self, partition: PartitionId, membership: bytes) -> None:
         """Note the membership in force at the apply cursor."""
@@ -145,7 +143,8 @@ class ReplicaLog:
             row = (partition, hard.epoch, hard.leader, hard.commit, 0, 0)
             self._execute(_PUT, (*row, encode_membership(Membership())))
 
-    def _compact(self, partition: PartitionId, index: int) -> None:
+    def compact(self, partition: PartitionId, index: int) -> None:
+        """Forget the entries up to an index, all of which are applied."""
         epoch = self._execute(_EPOCH_AT, (partition, index)).get
         check(epoch is not None, "a compaction point must be an entry of the log")
         self._execute(_SET_COMPACTED, (index, epoch, partition))

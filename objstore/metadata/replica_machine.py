@@ -4,11 +4,14 @@ It drives the partition logs by the contract of `objstore.consensus.ready`: pers
 the Readies of all logs of the file that have one, and carries out persisting and applying in one transaction. The
 machine has no thread and no clock of its own, so that tests can interleave several as they like.
 
-Two things are faster than the contract, and safe:
+Three things are faster than the contract, and safe:
 
 * A leader's appends leave before its own COMMIT, unless the Ready carries a promise, a truncation or a snapshot. What
   the leader itself holds counts only after `advance`; a leader that dies before its COMMIT comes back as a replica that
   lacks the entry, and cannot propose in that epoch again.
+* A follower promises that an entry is durable, not that it is applied. What is committed waits in `behind` until there is
+  enough for one larger transaction, or a quiet moment, so that rows which every entry changes are written once. Whoever
+  leads, or is about to, and whoever hands out a snapshot, has applied everything first.
 * A transaction that only applies is committed without an fsync of its own. The entries are durable in this very file,
   earlier in the same WAL; the apply cursor moves with the state. After a power failure WAL recovery keeps a prefix, so
   that a lost transaction is applied again from the log. Nothing durable can be behind a lost one: the fsync that made
@@ -21,7 +24,8 @@ file's fault alone: the replica stops, the others go on.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, Final, Protocol
+from typing import Any, Final
+from zlib import crc32
 
 import apsw
 
@@ -40,7 +44,12 @@ from objstore.consensus import (
 from objstore.consensus.messages import AppendRequest, InstallSnapshot
 from objstore.metadata.applier import FAULTS_OF_COMMAND, Answer, Applier
 from objstore.metadata.commands import Command
-from objstore.metadata.remote_writer import AnyCommand
+from objstore.metadata.partition_replica import (
+    PartitionReplica,
+    Pending,
+    commands_of,
+    encode_commands,
+)
 from objstore.metadata.replica_events import (
     Align,
     Aligned,
@@ -50,8 +59,8 @@ from objstore.metadata.replica_events import (
     Found,
     Lead,
     NotLed,
+    Outlet,
     Proposal,
-    Report,
     Serving,
     SnapshotRead,
     Stage,
@@ -71,38 +80,16 @@ from objstore.model.errors import (
 )
 from objstore.model.instant import Instant
 from objstore.model.names import PartitionId
-from objstore.model.versioned import RecordCodec
 
-__all__ = ["Outlet", "ReplicaMachine"]
+__all__ = ["ReplicaMachine"]
 
-_PAYLOAD: Final[RecordCodec[tuple[AnyCommand, ...]]] = RecordCodec(
-    tuple[AnyCommand, ...], version=1
-)
-"""An entry of the log: the commands of one partition that came together."""
+BEHIND_BYTES_MAX: Final = 8 * 1024 * 1024
+BEHIND_PARTITIONS: Final = 64
+"""Of all partitions of a file; bounds memory, and how long a takeover lasts."""
 SNAPSHOT_MS: Final = 15_000
 """After so long without a sign of a follower its snapshot is made again, unless it is still being copied."""
 _Refused = tuple[PartitionId, int, int]
 """A command by partition, index of its entry and position in it."""
-
-
-class Outlet(Protocol):
-    """Where effects go. Called on the machine's thread; none of them may block."""
-
-    def send(self, partition: PartitionId, message: Message) -> None:
-        """Pass a message to its target."""
-        ...
-
-    def answer(self, ticket: object, answer: Answer) -> None:
-        """Tell what became of a command."""
-        ...
-
-    def report(self, report: Report) -> None:
-        """Tell the keeper."""
-        ...
-
-    def copy(self, partition: PartitionId, target: ReplicaId, point: Snapshot) -> None:
-        """Begin to copy the state as it is in the file now; `SnapshotRead` tells the end."""
-        ...
 
 
 class _PoisonError(Exception):
@@ -121,32 +108,6 @@ class _DamagedError(Exception):
         self.partition = partition
 
 
-class _Pending:
-    """An entry that this replica proposed: who waits for it."""
-
-    __slots__ = ("commands", "epoch", "tickets")
-
-    def __init__(self, epoch: Epoch, proposals: Sequence[Proposal]) -> None:
-        self.epoch = epoch
-        self.commands: tuple[Command, ...] = tuple(item.command for item in proposals)
-        self.tickets = [item.ticket for item in proposals]
-
-
-class _Replica:
-    """One partition's log, and who waits for what in it."""
-
-    __slots__ = ("applier", "log", "opening", "partition", "pending", "wanted")
-
-    def __init__(self, partition: PartitionId, log: PartitionLog) -> None:
-        self.partition = partition
-        self.log = log
-        self.applier: Applier | None = None
-        self.pending: dict[int, _Pending] = {}
-        self.opening: tuple[Epoch, int] | None = None
-        """The epoch that will serve when that index is applied."""
-        self.wanted: tuple[ReplicaId, ...] = ()
-
-
 class ReplicaMachine:
     """The replicas of one file. Not to be used by two threads at once."""
 
@@ -159,14 +120,21 @@ class ReplicaMachine:
         self._inline_ids = InlineIds(connection)
         self._stage = SnapshotStage(connection, self._inline_ids)
         self._leftovers = self._stage.leftovers()
-        self._replicas: dict[PartitionId, _Replica] = {}
+        self._replicas: dict[PartitionId, PartitionReplica] = {}
         self._damaged: dict[PartitionId, str] = {}
         self._dirty: dict[PartitionId, None] = {}
         self._deadlines: dict[PartitionId, Instant] = {}
         self._proposals: dict[PartitionId, list[Proposal]] = {}
         self._founding: list[Found] = []
         self._staging: list[Stage] = []
-        self._held: list[tuple[_Replica, Ready]] = []
+        self._held: list[tuple[PartitionReplica, Ready]] = []
+        self._lagging: dict[PartitionId, PartitionReplica] = {}
+        self._behind_bytes = 0
+        self._applying: dict[PartitionId, PartitionReplica] = {}
+        """Those that the transaction brings up to what is committed."""
+        self._hashes: list[tuple[PartitionReplica, int, bytes]] = []
+        self._patience = 1.0 + crc32(replica.encode()) % 64 / 64
+        """Followers that apply at different times do not hold up a leader, who waits for one of them."""
         self._poisoned: set[_Refused] = set()
         self._answers: list[tuple[object, Answer]] = []
         self._is_full_sync = True
@@ -204,14 +172,19 @@ class ReplicaMachine:
         return {partition: replica.log for partition, replica in self._replicas.items()}
 
     def snapshot_point(self, partition: PartitionId) -> Snapshot | None:
-        """Return what describes the state of a partition as it is in the file now."""
+        """Return what describes the state of a partition as it is in the file now; None while it has to `catch_up`."""
         replica = self._replicas.get(partition)
-        return None if replica is None else replica.log.snapshot_point()
+        return None if replica is None or replica.behind else replica.log.snapshot_point()
 
     @property
     def has_chores(self) -> bool:
         """Tell whether rows are left that a quiet moment may remove."""
         return bool(self._leftovers)
+
+    @property
+    def is_behind(self) -> bool:
+        """Tell whether there are committed entries that a quiet moment may apply."""
+        return bool(self._lagging)
 
     # --- one round
 
@@ -224,11 +197,19 @@ class ReplicaMachine:
         if not self._held:
             self._propose(now)
             self._collect()
-        if not (self._held or self._founding or self._staging):
+        self._choose_to_apply()
+        if not (self._held or self._founding or self._staging or self._applying):
             return False
         self._commit()
         self._finish(now)
         return True
+
+    def catch_up(self, partition: PartitionId | None = None) -> None:
+        """Have the next round apply what waits in a partition, or in one of those that wait."""
+        if partition is None:
+            partition = next(iter(self._lagging), None)
+        if partition in self._lagging:
+            self._applying[partition] = self._lagging[partition]
 
     def do_chore(self) -> None:
         """Remove a slice of rows that belong to nobody; raises as `work`."""
@@ -245,13 +226,13 @@ class ReplicaMachine:
         for partition, batch in proposals.items():
             replica = self._replica(partition)
             if replica is None:
-                self._turn_away(batch, self._out_of_service(partition))
+                cause = DriveUnavailable("this replica is out of service", partition=partition)
+                self._turn_away(batch, cause)
                 continue
             commands: Any = tuple(item.command for item in batch)
-            payload = _PAYLOAD.encode(commands)
-            index = replica.log.propose([payload], now)
+            index = replica.log.propose([encode_commands(commands)], now)
             if isinstance(index, int):
-                replica.pending[index] = _Pending(replica.log.epoch, batch)
+                replica.pending[index] = Pending(replica.log.epoch, batch)
                 self._touch(replica)
             else:
                 self._turn_away(batch, index)
@@ -262,16 +243,30 @@ class ReplicaMachine:
             replica = self._replicas.get(partition)
             if replica is not None and replica.log.has_ready:
                 ready = replica.log.take_ready()
+                self._note(replica, ready)
                 self._held.append((replica, ready))
                 if _may_send_early(ready):
                     for message in ready.messages:
                         if isinstance(message, AppendRequest):
                             self._outlet.send(partition, message)
 
+    def _choose_to_apply(self) -> None:
+        """Whoever does not follow applies at once, and who has to show its state; others when enough has come together."""
+        if self._behind_bytes > BEHIND_BYTES_MAX or len(self._lagging) > BEHIND_PARTITIONS:
+            self._applying.update(self._lagging)
+            return
+        for replica, ready in self._held:
+            if replica.behind and (
+                replica.log.role is not Role.FOLLOWER
+                or ready.snapshots_wanted
+                or replica.is_far_behind(self._patience)
+            ):
+                self._applying[replica.partition] = replica
+
     def _commit(self) -> None:
         """One transaction for everything that is held; done again without what cannot be applied."""
         while True:
-            self._answers = []
+            self._answers, self._hashes = [], []
             try:
                 self._attempt()
             except _PoisonError as poison:
@@ -289,12 +284,7 @@ class ReplicaMachine:
 
     def _attempt(self) -> None:
         is_synced = bool(self._founding) or any(ready.must_persist for _, ready in self._held)
-        has_work = (
-            is_synced
-            or self._staging
-            or any(ready.committed or ready.compact_to for _, ready in self._held)
-        )
-        if not has_work:
+        if not (is_synced or self._staging or self._applying):
             return
         self._begin(is_synced=is_synced)
         for found in self._founding:
@@ -303,8 +293,10 @@ class ReplicaMachine:
             if ready.snapshot is not None:
                 self._install(replica, ready.snapshot)
             self._log.persist(replica.partition, ready)
-            if ready.committed:
-                self._apply(replica, ready.committed)
+        for replica in self._applying.values():
+            self._apply(replica, replica.behind)
+            if replica.is_compaction_due:
+                self._log.compact(replica.partition, replica.compact_to)
         # After installations: the next copy must not disturb one that is about to take effect.
         for stage in self._staging:
             self._carry_out(stage)
@@ -327,16 +319,40 @@ class ReplicaMachine:
     def _finish(self, now: Instant) -> None:
         """What follows COMMIT: send, answer, advance."""
         held, self._held = self._held, []
+        applied, self._applying = self._applying, {}
         founding, self._founding = self._founding, []
         staging, self._staging = self._staging, []
         for ticket, answer in self._answers:
             self._outlet.answer(ticket, answer)
+        for replica in applied.values():
+            self._note_applied(replica)
         for callback in (*(f.done for f in founding), *(s.done for s in staging)):
             callback()
         for replica, ready in held:
             self._finish_ready(replica, ready, now)
+        self._compare_hashes()
+        for replica, _ in held:
+            if replica.log.is_diverged:
+                self._give_up(replica.partition, "its state differs from that of another replica")
 
-    def _finish_ready(self, replica: _Replica, ready: Ready, now: Instant) -> None:
+    def _note(self, replica: PartitionReplica, ready: Ready) -> None:
+        before_bytes = replica.behind_bytes
+        replica.note(ready)
+        self._behind_bytes += replica.behind_bytes - before_bytes
+        if replica.behind:
+            self._lagging[replica.partition] = replica
+        else:
+            self._lagging.pop(replica.partition, None)
+
+    def _note_applied(self, replica: PartitionReplica) -> None:
+        self._behind_bytes -= replica.behind_bytes
+        replica.behind = []
+        replica.behind_bytes = 0
+        self._lagging.pop(replica.partition, None)
+        if replica.is_compaction_due:
+            replica.compact_to = replica.compactions = replica.added_bytes = 0
+
+    def _finish_ready(self, replica: PartitionReplica, ready: Ready, now: Instant) -> None:
         partition, log = replica.partition, replica.log
         is_sent = _may_send_early(ready)
         for message in ready.messages:
@@ -348,15 +364,19 @@ class ReplicaMachine:
         self._on_reads(replica, ready)
         for target in ready.snapshots_wanted:
             self._outlet.copy(partition, target, log.snapshot_point())
-        for entry in ready.committed:
-            if log.config.is_hash_point(entry.index) and replica.applier is not None:
-                log.report_state_hash(entry.index, replica.applier.state.state_hash)
-        if log.is_diverged:
-            self._give_up(partition, "its state differs from that of another replica")
-            return
         self._touch(replica)
 
-    def _on_role(self, replica: _Replica, now: Instant) -> None:
+    def _compare_hashes(self) -> None:
+        """Tell the logs what their states are; a difference shows when the other side's digest is there, too."""
+        hashes, self._hashes = self._hashes, []
+        for replica, index, digest in hashes:
+            replica.log.report_state_hash(index, digest)
+            if replica.log.is_diverged:
+                self._give_up(replica.partition, "its state differs from that of another replica")
+            else:
+                self._touch(replica)
+
+    def _on_role(self, replica: PartitionReplica, now: Instant) -> None:
         log = replica.log
         if log.role is Role.LEADER:
             log.request_read(int(log.epoch), now)
@@ -366,7 +386,7 @@ class ReplicaMachine:
             self._drop_pending(replica)
             self._outlet.report(SteppedDown(replica.partition, log.epoch))
 
-    def _on_reads(self, replica: _Replica, ready: Ready) -> None:
+    def _on_reads(self, replica: PartitionReplica, ready: Ready) -> None:
         """The one read of an epoch tells when its leader has all that was acknowledged before it (rules 3 and 6)."""
         for read in ready.reads:
             if isinstance(read.context, int):
@@ -376,7 +396,7 @@ class ReplicaMachine:
             replica.opening = None
             self._outlet.report(Serving(replica.partition, epoch, replica.log.membership))
 
-    def _drop_pending(self, replica: _Replica) -> None:
+    def _drop_pending(self, replica: PartitionReplica) -> None:
         """What was proposed may be committed by the next leader: its outcome is unknown (trap T7)."""
         for pending in replica.pending.values():
             for ticket in pending.tickets:
@@ -385,7 +405,7 @@ class ReplicaMachine:
 
     # --- applying
 
-    def _apply(self, replica: _Replica, entries: Sequence[Entry]) -> None:
+    def _apply(self, replica: PartitionReplica, entries: Sequence[Entry]) -> None:
         try:
             applier = self._applier(replica)
             for entry in entries:
@@ -395,16 +415,18 @@ class ReplicaMachine:
                     check(isinstance(entry.payload, bytes), "a membership is not encoded")
                     self._log.set_membership(replica.partition, bytes(entry.payload))  # type: ignore[call-overload]  # checked
                 applier.state.applied = entry.index
+                if replica.log.config.is_hash_point(entry.index):
+                    self._hashes.append((replica, entry.index, applier.state.state_hash))
             applier.state.epoch = max(applier.state.epoch, entries[-1].epoch)
             applier.state.flush()
         except Corrupt as error:
             raise _DamagedError(replica.partition, error) from error
         self.applied_count += len(entries)
 
-    def _apply_commands(self, replica: _Replica, applier: Applier, entry: Entry) -> None:
+    def _apply_commands(self, replica: PartitionReplica, applier: Applier, entry: Entry) -> None:
         pending = replica.pending.get(entry.index)
         is_own = pending is not None and pending.epoch == entry.epoch
-        commands = pending.commands if pending and is_own else _commands_of(entry)
+        commands = pending.commands if pending and is_own else commands_of(entry)
         answers = [
             self._apply_command(applier, command, (replica.partition, entry.index, position))
             for position, command in enumerate(commands)
@@ -432,7 +454,7 @@ class ReplicaMachine:
         except Exception as error:
             raise _PoisonError(at) from error
 
-    def _applier(self, replica: _Replica) -> Applier:
+    def _applier(self, replica: PartitionReplica) -> Applier:
         if replica.applier is None:
             replica.applier = Applier(self._connection, replica.partition, self._inline_ids)
         return replica.applier
@@ -446,7 +468,7 @@ class ReplicaMachine:
         else:
             self._stage.add(stage.partition, stage.piece)
 
-    def _install(self, replica: _Replica, snapshot: Snapshot) -> None:
+    def _install(self, replica: PartitionReplica, snapshot: Snapshot) -> None:
         if not self._stage.has_staged(replica.partition, snapshot.index):
             error = InvariantError("a snapshot is to be installed that is not there")
             raise _DamagedError(replica.partition, error)
@@ -533,7 +555,7 @@ class ReplicaMachine:
 
     # --- replicas
 
-    def _replica(self, partition: PartitionId) -> _Replica | None:
+    def _replica(self, partition: PartitionId) -> PartitionReplica | None:
         """Return a replica, opened if need be; None for one that is damaged."""
         replica = self._replicas.get(partition)
         if replica is not None or partition in self._damaged:
@@ -545,7 +567,7 @@ class ReplicaMachine:
         except ObjstoreError as error:
             self._give_up(partition, str(error))
             return None
-        replica = self._replicas[partition] = _Replica(partition, log)
+        replica = self._replicas[partition] = PartitionReplica(partition, log)
         return replica
 
     def _give_up(self, partition: PartitionId, cause: str) -> None:
@@ -553,11 +575,14 @@ class ReplicaMachine:
         self._deadlines.pop(partition, None)
         replica = self._replicas.pop(partition, None)
         self._held = [item for item in self._held if item[0].partition != partition]
+        lagging = self._lagging.pop(partition, None)
+        self._behind_bytes -= 0 if lagging is None else lagging.behind_bytes
+        self._applying.pop(partition, None)
         if replica is not None:
             self._drop_pending(replica)
         self._outlet.report(Damaged(partition, cause))
 
-    def _touch(self, replica: _Replica) -> None:
+    def _touch(self, replica: PartitionReplica) -> None:
         partition, log = replica.partition, replica.log
         self._dirty[partition] = None
         deadline = log.next_deadline()
@@ -570,13 +595,6 @@ class ReplicaMachine:
         for item in batch:
             self._outlet.answer(item.ticket, error)
 
-    def _out_of_service(self, partition: PartitionId) -> ObjstoreError:
-        return DriveUnavailable("this replica is out of service", partition=partition)
-
 
 def _may_send_early(ready: Ready) -> bool:
     return ready.hard_state is None and ready.snapshot is None and not ready.truncate_from
-
-
-def _commands_of(entry: Entry) -> tuple[Command, ...]:
-    return _PAYLOAD.decode(entry.payload if isinstance(entry.payload, bytes) else b"")

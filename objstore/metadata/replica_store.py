@@ -18,6 +18,9 @@ import asyncio
 import contextlib
 import threading
 from collections.abc import Callable, Sequence
+from functools import partial
+from itertools import takewhile
+from math import inf
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from time import monotonic, perf_counter
@@ -50,6 +53,8 @@ QUEUE_COMMANDS_MAX: Final = 8_192
 QUEUE_BYTES_MAX: Final = 64 * MIB
 EVENTS_MAX: Final = 2_048
 """Events taken into one round."""
+QUIET_S: Final = 0.02
+"""After so long without an event a follower applies what waits."""
 IDLE_S: Final = 0.5
 FULL_RETRY_S: Final = 0.5
 
@@ -87,7 +92,8 @@ class ReplicaStore:
         self.reader = CatalogReader(path)
         self.copies = SnapshotCopies(path, replica, transport)
         self._queue: SimpleQueue[Event | None] = SimpleQueue()
-        self._waiting: dict[_Future, int] = {}
+        self._waiting: dict[_Future, tuple[int, float]] = {}
+        """Weight of each command that waits, and since when; oldest first."""
         self._queued_bytes = 0
         self._loop: asyncio.AbstractEventLoop | None = None
         self._failure: Exception | None = None
@@ -164,7 +170,7 @@ class ReplicaStore:
             self.stats.slow_downs += 1
             raise SlowDown
         future: _Future = self._loop.create_future()
-        self._waiting[future] = weight
+        self._waiting[future] = (weight, monotonic())
         self._queued_bytes += weight
         self.stats.queue_depth = len(self._waiting)
         self._queue.put(Proposal(partition, command, future, weight))
@@ -182,14 +188,14 @@ class ReplicaStore:
         """Queue an event; from any thread."""
         self._queue.put(event)
 
-    def fail_waiting(self) -> None:
-        """Tell everybody who waits for this store that the outcome is unknown: who asks again is answered elsewhere."""
-        error = DriveUnavailable("the outcome is unknown", drive=self.replica)
-        for future in list(self._waiting):
-            self._settle(future, error)
+    def fail_waiting(self, *, since: float = inf) -> None:
+        """Tell everybody who waits here since a time that the outcome is unknown: who asks again is answered elsewhere."""
+        late = list(takewhile(lambda item: item[1][1] <= since, self._waiting.items()))
+        for future, _ in late:
+            self._settle(future, DriveUnavailable("the outcome is unknown", drive=self.replica))
 
     def _settle(self, future: _Future, answer: Answer) -> None:
-        self._queued_bytes -= self._waiting.pop(future, 0)
+        self._queued_bytes -= self._waiting.pop(future, (0, 0.0))[0]
         self.stats.queue_depth = len(self._waiting)
         if future.done():
             return
@@ -257,6 +263,7 @@ class ReplicaStore:
         while self._failure is None:
             events = self._take()
             if events is None:
+                self._apply_rest()
                 self._wal.truncate()
                 return
             now = _now()
@@ -265,12 +272,24 @@ class ReplicaStore:
                 machine.take(event, now)
                 if isinstance(event, SnapshotRead):
                     self.copies.ended(
-                        event.partition, event.target, machine.snapshot_point, self.post
+                        event.partition, event.target, partial(self._snapshot_point, now), self.post
                     )
             machine.handle_timers(now)
             self._work(now)
             self._wal.checkpoint_if_due()
             self.busy_since = None
+
+    def _apply_rest(self) -> None:
+        """Bring the rows up to the log, so that the next start need not; a full drive leaves it to that."""
+        with contextlib.suppress(apsw.FullError):
+            while self._machine.is_behind:
+                self._machine.catch_up()
+                self._machine.work(_now())
+
+    def _snapshot_point(self, now: Instant, partition: PartitionId) -> Snapshot | None:
+        self._machine.catch_up(partition)
+        self._work(now)
+        return self._machine.snapshot_point(partition)
 
     def _work(self, now: Instant) -> None:
         more = True
@@ -357,6 +376,8 @@ class ReplicaStore:
             timeout = None if deadline is None else max(0.0, (deadline - _now()) / 1000)
             if machine.has_chores:
                 timeout = 0.0
+            elif machine.is_behind:
+                timeout = QUIET_S if timeout is None else min(timeout, QUIET_S)
             elif not self._wal.is_empty:
                 timeout = IDLE_S if timeout is None else min(timeout, IDLE_S)
             try:
@@ -377,6 +398,9 @@ class ReplicaStore:
                 self._machine.do_chore()
             except apsw.FullError:
                 self._wal.truncate()
+        elif self._machine.is_behind:
+            self._machine.catch_up()
+            self._work(_now())
         elif not self._wal.is_empty:
             self._wal.truncate()
         self.busy_since = None

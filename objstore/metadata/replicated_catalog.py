@@ -1,7 +1,8 @@
 """`Catalog` over replicas: every call goes to the leader of its partition, and waits instead of failing.
 
 A call that meets a partition without a leader, or a leader that fails under it, is made again, with the same op-id,
-until it is answered or its deadline is over: a client sees latency. Only then it is told `Unavailable`: unknown.
+until it is answered or its deadline is over: a client sees latency. Only then it is told `Unavailable`: unknown. A command
+that waits in a store is given up by the keeper; reads wait for nothing.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from objstore.metadata.partitioning import partition_of, partitions_of
 from objstore.metadata.reader import ExtentPosition
 from objstore.metadata.records import RepairItem, RepairPosition
 from objstore.metadata.reference_walk import ReferencePosition
+from objstore.metadata.replica_keeper import PATIENCE_S
 from objstore.metadata.sql_catalog import SqlCatalog, Store, Stores
 from objstore.model.errors import DriveUnavailable, NotLeader, Unavailable
 from objstore.model.names import ObjectKey, PartitionId, UploadId, VersionId
@@ -37,7 +39,6 @@ WalkPosition: TypeAlias = tuple[Store, ExtentPosition]
 
 _START: Final[Mapping[PartitionId, Any]] = MappingProxyType({})
 
-PATIENCE_S: Final = 15.0
 RETRY_S: Final = 0.02
 """Shortest time between two tries of one call."""
 
@@ -218,9 +219,8 @@ class ReplicatedCatalog:
             try:
                 # Between this look and the first step of the call nothing else runs.
                 if all(map(self._replicas.is_serving, partitions)):
-                    async with asyncio.timeout(until - monotonic()):
-                        return await call()
-            except (DriveUnavailable, NotLeader, TimeoutError) as error:
+                    return await call()
+            except (DriveUnavailable, NotLeader) as error:
                 failure = error
             except apsw.Error as error:
                 failure = error

@@ -35,7 +35,7 @@ class ReplicaGroup:
         self._vfs = vfs
         self.names = tuple(ReplicaId(f"d{number}") for number in range(3))
         self.transport = LocalTransport()
-        self.keeper = ReplicaKeeper(control, self.wanted(self.names))
+        self.keeper = ReplicaKeeper(control, self.wanted(self.names), patience_s=patience_s)
         self.catalog = ReplicatedCatalog(self.keeper, patience_s=patience_s)
 
     def wanted(self, names: tuple[ReplicaId, ...]) -> dict[PartitionId, tuple[ReplicaId, ...]]:

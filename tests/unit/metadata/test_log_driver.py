@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from objstore.metadata import log_driver
+from objstore.metadata import log_driver, wal_keeper
 from objstore.metadata.commands import Deleted, Done, OpenShard, Written
 from objstore.metadata.log_driver import CatalogWriter
 from objstore.metadata.partitioning import partition_of
@@ -154,7 +154,7 @@ def test_a_replay_in_the_same_batch_is_answered_once(tmp_path):
 
 def test_the_wal_stays_bounded(tmp_path, monkeypatch):
     """A WAL that only grows fills the drive and slows every read (reliability rule 4.3)."""
-    monkeypatch.setattr(log_driver, "CHECKPOINT_BYTES", 256 * 1024)
+    monkeypatch.setattr(wal_keeper, "CHECKPOINT_BYTES", 256 * 1024)
 
     async def scenario(writer, kit):
         for _ in range(40):

@@ -52,6 +52,8 @@ def machine(connection, effects):
     machine.work(NOW)
     entries = tuple(Entry(1, index, b"", EntryKind.NO_OP) for index in (1, 2, 3))
     deliver(machine, AppendRequest(A, B, Epoch(1), 0, 0, 3, 0, entries))
+    machine.catch_up()
+    machine.work(NOW)
     effects.reports.clear()
     return machine
 
