@@ -11,10 +11,10 @@ When the bytes cannot be had: `UnreadableData` if what is left can never rebuild
 
 from __future__ import annotations
 
+import asyncio
 from functools import partial
 from typing import Final
 
-import anyio
 import anyio.to_thread
 
 from objstore.model.errors import Corrupt, DriveUnavailable, ObjstoreError, UnreadableData
@@ -139,7 +139,7 @@ class BlockReader:
             raise _absent(drive_id, shard)
         shard_id = shard_ids(self._extent, block)[shard]
         try:
-            with anyio.fail_after(_READ_DEADLINE_S if is_last else _READ_SLOW_S):
+            async with asyncio.timeout(_READ_DEADLINE_S if is_last else _READ_SLOW_S):
                 return await drive.read(shard_id, start=start, length=length)
         except TimeoutError as error:
             raise DriveUnavailable("drive did not answer in time", drive=str(drive_id)) from error

@@ -9,6 +9,7 @@ extent names it.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 
@@ -79,7 +80,7 @@ class BlockWriter:
     async def _write_alone(self, drive_id: DriveId, shards: Sequence[NewShard]) -> None:
         """Write without a task of its own; what a drive stores after the deadline is the sweep's."""
         try:
-            with anyio.fail_after(self._times.deadline_s):
+            async with asyncio.timeout(self._times.deadline_s):
                 await self._drives[drive_id].write(shards)
         except TimeoutError as error:
             raise DriveUnavailable("drive did not answer in time", drive=drive_id) from error

@@ -57,7 +57,7 @@ _SINGLE_PART = 1
 
 
 class ObjectStream(msgspec.Struct, frozen=True):
-    """An answer with bytes: at hand in `inline`, or to be pulled from `chunks`."""
+    """An answer with bytes: in one piece in `inline`, or to be pulled from `chunks`."""
 
     head: ObjectHead
     inline: Buffer | None
@@ -118,6 +118,8 @@ class ObjectService:
         if head.is_not_modified:
             return ObjectStream(head, b"")
         inline = self._reader.inline(head.version, head.start, head.length)
+        if inline is None:
+            inline = await self._reader.at_once(head.version, head.start, head.length)
         if inline is not None:
             return ObjectStream(head, inline)
         chunks = await self._reader.open(call.bucket, head.version, head.start, head.length)

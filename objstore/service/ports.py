@@ -97,6 +97,10 @@ class DataStore(Protocol):
         """Yield verified bytes; raises `UnreadableData` before the first byte, or in the middle."""
         ...
 
+    async def read_at_once(self, extent: Extent, start: int, length: int) -> Buffer | None:
+        """Return a short range, verified, or None where it takes several pieces; errors as `read`."""
+        ...
+
     async def discard(self, extent: Extent) -> None:
         """Give the shards up: they were never referenced."""
         ...

@@ -84,6 +84,12 @@ class ObjectReader:
             return data if length == len(data) else memoryview(data)[start : start + length]
         return None
 
+    async def at_once(self, version: ObjectVersion, start: int, length: int) -> Buffer | None:
+        """Read the bytes where they are one piece on the drives, else return None."""
+        if isinstance(version.body, ExtentBody):
+            return await self._data.read_at_once(version.body.extent, start, length)
+        return None
+
     async def open(
         self, bucket: BucketRecord, version: ObjectVersion, start: int, length: int
     ) -> AsyncGenerator[Buffer, None]:

@@ -68,6 +68,8 @@ _NO_UNNAMED_FILES: Final = (errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL, errno.
 _NO_DIRECT_WRITES: Final = (errno.EINVAL, errno.EOPNOTSUPP)
 _VERIFY_BYTES: Final = 4 * MIB
 _SCRATCH_BYTES_MAX: Final = 1 * MIB
+_PIECES_BYTES_MAX: Final = 16 * MIB
+"""Memory that reads fill, kept for the next ones: eight pieces of a large download, or many small objects."""
 _NS_PER_MS: Final = 1_000_000
 
 
@@ -88,6 +90,7 @@ class ShardDirectory:
         self._uses_unnamed_files = True
         self._writes_directly = True
         self._scratch = AlignedBuffers(kept_bytes_max=_SCRATCH_BYTES_MAX)
+        self._pieces = AlignedBuffers(kept_bytes_max=_PIECES_BYTES_MAX)
         self._failure = ""
         self._refusal = ""
 
@@ -145,7 +148,7 @@ class ShardDirectory:
         """Return verified bytes of a shard, deleted or not; see `Drive.read`."""
         fd = self._open(shard_id, with_trash=True)
         try:
-            return _read_range(fd, shard_id, start, start + length)
+            return self._read_range(fd, shard_id, start, start + length)
         except (OSError, Corrupt) as error:
             raise self._damaged(shard_id, error) from error
         finally:
@@ -343,6 +346,27 @@ class ShardDirectory:
                 # The drive is failing; the sweep finds the unreferenced shard when it is back.
                 return
 
+    def _read_range(self, fd: int, shard_id: ShardId, start: int, stop: int) -> memoryview:
+        """Read and verify the chunks that hold a range; return the range."""
+        first_chunk = start // CHUNK_BYTES
+        aligned_start = first_chunk * CHUNK_BYTES
+        room = self._pieces.take(max(1, -(-stop // CHUNK_BYTES) * CHUNK_BYTES - aligned_start))
+        if first_chunk == 0:
+            # Prefix and payload lie side by side: one call reads both.
+            head = bytearray(PREFIX_BYTES)
+            count = os.preadv(fd, (head, room), 0)
+            prefix = decode_prefix(memoryview(head)[:count])
+            check_identity(prefix, shard_id, os.fstat(fd).st_size)
+            count -= PREFIX_BYTES
+        else:
+            prefix = _read_prefix(fd, shard_id)
+            count = os.preadv(fd, (room,), PREFIX_BYTES + aligned_start)
+        if stop > prefix.header.payload_bytes or aligned_start + count < stop:
+            raise CorruptShard("shard has fewer bytes than wanted", shard=shard_id.name, stop=stop)
+        data = room[:count]
+        check_chunks(prefix, first_chunk=first_chunk, data=data)
+        return data[start - aligned_start : stop - aligned_start].toreadonly()
+
     def _open(self, shard_id: ShardId, *, with_trash: bool) -> int:
         if self._failure:
             raise DriveUnavailable(self._failure, drive=self._drive_id)
@@ -426,26 +450,6 @@ def _read_prefix(fd: int, shard_id: ShardId) -> ShardPrefix:
     prefix = decode_prefix(os.pread(fd, PREFIX_BYTES, 0))
     check_identity(prefix, shard_id, os.fstat(fd).st_size)
     return prefix
-
-
-def _read_range(fd: int, shard_id: ShardId, start: int, stop: int) -> memoryview:
-    first_chunk = start // CHUNK_BYTES
-    aligned_start = first_chunk * CHUNK_BYTES
-    aligned_stop = -(-stop // CHUNK_BYTES) * CHUNK_BYTES
-    if first_chunk == 0:
-        # Prefix and payload lie side by side: one call reads both.
-        view = memoryview(os.pread(fd, PREFIX_BYTES + aligned_stop, 0))
-        prefix = decode_prefix(view[:PREFIX_BYTES])
-        data = view[PREFIX_BYTES:]
-        check_identity(prefix, shard_id, os.fstat(fd).st_size)
-    else:
-        prefix = _read_prefix(fd, shard_id)
-        size = min(aligned_stop, prefix.header.payload_bytes) - aligned_start
-        data = memoryview(_read_exactly(fd, max(0, size), PREFIX_BYTES + aligned_start))
-    if stop > prefix.header.payload_bytes or aligned_start + len(data) < stop:
-        raise CorruptShard("shard has fewer bytes than wanted", shard=shard_id.name, stop=stop)
-    check_chunks(prefix, first_chunk=first_chunk, data=data)
-    return data[start - aligned_start : stop - aligned_start]
 
 
 def _verify_all(fd: int, shard_id: ShardId) -> ShardHeader:

@@ -214,6 +214,40 @@ def test_broken_body_leaves_nothing(world, body, data_id, payload, scheme, drive
     anyio.run(story)
 
 
+@pytest.mark.parametrize(("scheme", "drives"), WORLDS, ids=str)
+def test_short_range_comes_at_once(world, body, data_id, payload, scheme, drives):
+    """One piece of one block, the same bytes as a stream of them; ranges over two blocks are the stream's."""
+    world = world(scheme, drives)
+
+    async def story():
+        async with world.store() as store:
+            extent = await store.write(data_id, 0, body(payload))
+            for start, stop in [(0, 1), (5, 70_000), (BLOCK_BYTES, BLOCK_BYTES + 9)]:
+                piece = await store.read_at_once(extent, start, stop - start)
+                assert bytes(piece) == payload[start:stop]
+            assert await store.read_at_once(extent, BLOCK_BYTES - 1, 2) is None
+            assert await store.read_at_once(extent, 0, 0) is None
+            with pytest.raises(InvariantError):
+                await store.read_at_once(extent, 1, len(payload))
+
+    anyio.run(story)
+
+
+def test_piece_that_is_gone_is_an_error_at_once(world, body, data_id, payload):
+    """Small objects fail as large ones do before their first byte."""
+    world = world(Scheme(1, 0), 1)
+
+    async def story():
+        async with world.store() as store:
+            extent = await store.write(data_id, 0, body(payload))
+            for drive in world.inner.values():
+                drive.files.clear()
+            with pytest.raises(UnreadableData):
+                await store.read_at_once(extent, 0, 10)
+
+    anyio.run(story)
+
+
 def test_body_may_end_before_its_announced_length(world, body, read_all, data_id, payload):
     """The store keeps what came; that it was too little is the body's to say, and its caller's to act on."""
     world = world(Scheme(1, 0), 1)
