@@ -9,7 +9,7 @@ SECONDS ?= 60
 TEST_ARGS ?= -n 2
 
 .DEFAULT_GOAL := help
-.PHONY: help run test setup check fmt lint format-check contracts types tidy gates unit build smoke bench sim fuzz conformance docs clients client-programs clients-all etcd clean
+.PHONY: help run test setup check fmt lint format-check contracts types tidy gates unit build smoke bench sim sim-exhaustive fuzz conformance docs clients client-programs clients-all etcd clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -79,6 +79,9 @@ bench: setup ## Measure end to end; lines go to results/ (ARGS="--rounds 3")
 
 sim: setup ## Replay one simulated schedule (SEED=n, ARGS=--trace to see it all)
 	$(BIN)/python -m objstore.testing.sim --seed $(SEED) $(ARGS)
+
+sim-exhaustive: setup ## Visit every schedule of the larger of the small scopes, and break rules in them
+	OBJSTORE_SIM_SCOPES=large $(BIN)/python -m pytest -q -p no:cacheprovider --timeout 3600 tests/sim/test_exhaustive.py
 
 fuzz: setup ## Fuzz the parsers of untrusted bytes (SECONDS=60 for each, ARGS="xml target")
 	$(BIN)/python tests/fuzz/run.py --seconds $(SECONDS) $(ARGS)
