@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from enum import Enum
 from functools import partial
@@ -40,9 +40,10 @@ from objstore.server.drive_sites import DriveSites, Site, mount_of, same_directo
 from objstore.server.replicas import NodeReplicas
 from objstore.service.rebuild import mark_for_rebuild
 from objstore.storage.layout import TMP_NAME, read_identity
+from objstore.storage.posix_drive import PosixDrive
 from objstore.storage.publish import replace_file
 
-__all__ = ["DriveState", "DriveWatch", "is_damage", "look_at", "prove"]
+__all__ = ["DriveState", "DriveWatch", "guard_drives", "is_damage", "look_at", "prove"]
 
 T = TypeVar("T")
 _Step: TypeAlias = Callable[[Site], Awaitable[None]]
@@ -90,7 +91,7 @@ class DriveWatch:
     async def run(self) -> None:
         """Watch every site."""
         async with anyio.create_task_group() as group:
-            group.start_soon(self._guard)
+            group.start_soon(guard_drives, self._in_service, len(self._sites.sites))
             for site in self._sites.sites:
                 group.start_soon(self._watch, site)
 
@@ -136,20 +137,8 @@ class DriveWatch:
             return self._renew if site.is_to_be_renewed else self._take_back
         return None
 
-    async def _guard(self) -> None:
-        """Suspend drives that hang, let those go on that do no longer."""
-        while True:
-            drives = [site.drive for site in self._sites.sites if site.drive is not None]
-            hanging = [drive for drive in drives if drive.stalled_s > STALLED_S]
-            are_many = len(hanging) > max(1, len(self._sites.sites) // 3)
-            for drive in drives:
-                if drive.is_suspended:
-                    if drive.resume(waits=are_many):
-                        _log.info("drive_goes_on", drive=drive.drive_id)
-                elif drive in hanging and not are_many:
-                    _log.warning("drive_hangs", drive=drive.drive_id)
-                    drive.suspend("drive hangs")
-            await anyio.sleep(GUARD_EVERY_S)
+    def _in_service(self) -> list[PosixDrive]:
+        return [site.drive for site in self._sites.sites if site.drive is not None]
 
     def _take_out(self, site: Site, cause: str) -> None:
         failure = DriveUnavailable(cause, drive=site.path)
@@ -205,6 +194,22 @@ class DriveWatch:
         self._sites.put_into_service(site)
         self._on_return(site)
         _log.info("drive_returned", directory=site.path, drive=site.drive_id, was=instead_of)
+
+
+async def guard_drives(in_service: Callable[[], Sequence[PosixDrive]], sites_count: int) -> None:
+    """Suspend drives that hang, let those go on that do no longer; until cancelled."""
+    while True:
+        drives = in_service()
+        hanging = [drive for drive in drives if drive.stalled_s > STALLED_S]
+        are_many = len(hanging) > max(1, sites_count // 3)
+        for drive in drives:
+            if drive.is_suspended:
+                if drive.resume(waits=are_many):
+                    _log.info("drive_goes_on", drive=drive.drive_id)
+            elif drive in hanging and not are_many:
+                _log.warning("drive_hangs", drive=drive.drive_id)
+                drive.suspend("drive hangs")
+        await anyio.sleep(GUARD_EVERY_S)
 
 
 def look_at(site: Site) -> DriveState:

@@ -34,6 +34,7 @@ from objstore.server.metrics import Metrics
 from objstore.server.refusal import StartRefused
 from objstore.server.replicas import NodeReplicas
 from objstore.server.settings import Settings
+from objstore.server.site_news import SiteEndpoint
 from objstore.service.rebuild import mark_for_rebuild
 from objstore.storage.drive import Drive
 from objstore.storage.offline_drive import OfflineDrive
@@ -87,6 +88,7 @@ class ReplicatedNode:
             **board.methods,
             **MirrorEndpoint(self.control).methods,
             **WriterEndpoint(self.catalog.submit_to).methods,
+            **SiteEndpoint(self.sites).methods,
         }
 
     def keep_root_keys(self, site: Site) -> None:

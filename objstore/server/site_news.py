@@ -2,30 +2,37 @@
 
 The owner watches the directories (`drive_watch`); a worker that went on using a drive that was taken out would count shards as
 stored that are in a wiped directory. So every change is told to all workers at once, and a worker that does not take it
-in time is ended: another one begins with what is true.
+in time is ended: another one begins with what is true. The other way, a drive that fails under a worker is taken out of service
+by the owner, for all. Drives that hang are suspended by each process for itself.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Final
 
 import msgspec
 
-from objstore.model.errors import DriveUnavailable
+from objstore.cluster.remote_control_store import Peer
+from objstore.model.errors import DriveUnavailable, Unavailable
 from objstore.model.instant import Clock
 from objstore.model.names import DriveId
 from objstore.server.drive_sites import DriveSites, Site
+from objstore.server.drive_watch import guard_drives
+from objstore.server.worker_link import DRIVE_FAILED, FailedDrive
 from objstore.storage.drive import Drive
 from objstore.storage.offline_drive import OfflineDrive
 from objstore.storage.posix_drive import DriveSettings, PosixDrive
 
-__all__ = ["FollowedSites", "SharedSite", "encode_sites"]
+__all__ = ["FollowedSites", "SharedSite", "SiteEndpoint", "encode_sites"]
 
 _OFFLINE: Final = "offline"
+CALL_S: Final = 10.0
+REPORT_EVERY_S: Final = 0.2
 
 
 class SharedSite(msgspec.Struct, frozen=True, array_like=True):
@@ -49,6 +56,23 @@ def _shared(drive: Drive, site: Site) -> SharedSite:
     return SharedSite(site.slot, site.drive_id, site.path, site.cause or _OFFLINE)
 
 
+class SiteEndpoint:
+    """Takes what workers report of drives."""
+
+    def __init__(self, sites: DriveSites) -> None:
+        self._sites = sites
+        self.methods: Mapping[str, Callable[[bytes], Awaitable[bytes]]] = {
+            DRIVE_FAILED: self._retire
+        }
+
+    async def _retire(self, body: bytes) -> bytes:
+        failed = msgspec.msgpack.decode(body, type=FailedDrive)
+        for site in self._sites.sites:
+            if site.drive is not None and site.drive.drive_id == failed.drive_id:
+                site.drive.retire(failed.cause)
+        return b""
+
+
 class FollowedSites:
     """The drives as a worker has them; `drives` follows what becomes of them."""
 
@@ -70,6 +94,25 @@ class FollowedSites:
                 if not site.cause:
                     await self._open(site)
             return all(site.slot in self._known for site in sites)
+
+    def in_service(self) -> list[PosixDrive]:
+        """Return the drives that can be used."""
+        return [drive for drive in self.drives.values() if isinstance(drive, PosixDrive)]
+
+    async def watch(self, owner: Peer) -> None:
+        """Suspend drives that hang, tell the owner of those that fail; until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(guard_drives(self.in_service, len(self.drives)))
+            group.create_task(self._report_failures(owner))
+
+    async def _report_failures(self, owner: Peer) -> None:
+        while True:
+            for drive in self.in_service():
+                if drive.failure:
+                    report = msgspec.msgpack.encode(FailedDrive(drive.drive_id, drive.failure))
+                    with suppress(Unavailable):
+                        await owner.call(DRIVE_FAILED, report, deadline_s=CALL_S)
+            await asyncio.sleep(REPORT_EVERY_S)
 
     def close(self) -> None:
         """Give all drives up."""

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import msgspec
 
+from objstore.model.names import DriveId
 from objstore.model.objects import Extent
 from objstore.server.keys import RootKeys
 from objstore.server.settings import Secret, Settings
@@ -20,6 +21,7 @@ __all__ = [
     "COUNTS",
     "DAMAGE",
     "DRAIN",
+    "DRIVE_FAILED",
     "PAGE",
     "RELOAD",
     "SERVING",
@@ -27,6 +29,7 @@ __all__ = [
     "AskedPage",
     "Assignment",
     "Damage",
+    "FailedDrive",
     "ShownPage",
     "decode_assignment",
     "encode_assignment",
@@ -41,6 +44,8 @@ DAMAGE: Final = "worker.damage"
 SITES: Final = "worker.sites"
 """Worker to owner: which drives are in service? Owner to worker: these are, from now on -> whether all could be opened.
 See `objstore.server.site_news`."""
+DRIVE_FAILED: Final = "worker.drive-failed"
+"""Worker to owner: a drive failed here (`FailedDrive`)."""
 PAGE: Final = "worker.page"
 """Worker to owner: one of the node's own pages (`AskedPage` -> `ShownPage`)."""
 DRAIN: Final = "owner.drain"
@@ -67,6 +72,13 @@ class Damage(msgspec.Struct, frozen=True, array_like=True):
     block: int
     shard: int
     error: tuple[str, str, dict[str, str | int]]
+
+
+class FailedDrive(msgspec.Struct, frozen=True, array_like=True):
+    """A drive that failed under a worker."""
+
+    drive_id: DriveId
+    cause: str
 
 
 class AskedPage(msgspec.Struct, frozen=True, array_like=True):

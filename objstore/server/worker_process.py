@@ -101,6 +101,8 @@ async def _run(connected: socket.socket, page: PageReader, *, cluster_id: str, n
                 group.create_task(worker.metrics.sample_loop_lag()),
                 group.create_task(worker.reports.send()),
             ]
+            if worker.sites is not None:
+                background.append(group.create_task(worker.sites.watch(owner)))
             await _serve(assignment, worker, owner, duties)
             for task in (watch, *background):
                 task.cancel()

@@ -134,6 +134,10 @@ class PosixDrive:
         """What the drive failed at when it wrote; empty for one that did not."""
         return self._shards.failure
 
+    def retire(self, cause: str) -> None:
+        """Take it out of service here, because it failed in another process."""
+        self._shards.give_up(cause)
+
     @property
     def stalled_s(self) -> float:
         """For how long reads, or writes, have been under way without a single one coming to its end."""

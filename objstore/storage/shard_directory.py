@@ -102,6 +102,10 @@ class ShardDirectory:
         """
         return self._failure or self._refusal
 
+    def give_up(self, cause: str) -> None:
+        """Answer nothing any more: another process that uses the drive saw it fail."""
+        self._failure = self._failure or cause
+
     def check_in_service(self) -> None:
         """Raise `DriveUnavailable` unless the identity is the one that was opened and no sync
         failed.

@@ -8,7 +8,7 @@ import msgspec
 
 from objstore.model.instant import Instant
 from objstore.server.drive_sites import DriveSites
-from objstore.server.site_news import FollowedSites, SharedSite, encode_sites
+from objstore.server.site_news import FollowedSites, SharedSite, SiteEndpoint, encode_sites
 from objstore.storage.offline_drive import OfflineDrive
 from objstore.storage.posix_drive import DriveSettings, PosixDrive
 from objstore.storage.system import SYSTEM
@@ -49,6 +49,41 @@ def test_a_worker_has_the_drives_that_the_owner_has(tmp_path) -> None:
         assert await followed.take(encode_sites(sites))
         assert followed.drives[first.slot].drive_id == first.drive_id
         assert followed.drives[first.slot] is not kept[first.slot]
+        followed.close()
+
+    asyncio.run(scenario())
+    sites.close()
+
+
+def test_a_drive_that_fails_under_a_worker_is_retired_for_all(tmp_path) -> None:
+    """The owner would go on with a drive that lost what a worker wrote, and the worker would stay without it for ever."""
+    clock, settings = Clock(), DriveSettings()
+    sites = DriveSites([tmp_path / "d"], clock, settings, SYSTEM)
+    sites.open_formatted()
+    (site,) = sites.sites
+    site.slot = site.drive_id
+    sites.drives[site.slot] = site.drive
+    endpoint = SiteEndpoint(sites)
+
+    class Owner:
+        """Answers at once."""
+
+        async def call(self, method, body=b"", *, deadline_s):
+            await endpoint.methods[method](body)
+            reported.set()
+
+    reported = asyncio.Event()
+
+    async def scenario():
+        followed = FollowedSites(cluster_id=sites.cluster_id, clock=clock, settings=settings)
+        await followed.take(encode_sites(sites))
+        (drive,) = followed.in_service()
+        drive.retire("a sync failed")
+        assert not site.drive.failure
+        watching = asyncio.get_running_loop().create_task(followed.watch(Owner()))
+        await reported.wait()
+        watching.cancel()
+        assert site.drive.failure == "a sync failed"
         followed.close()
 
     asyncio.run(scenario())
