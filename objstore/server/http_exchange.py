@@ -30,6 +30,9 @@ BODY_BUFFER_BYTES = 256 * 1024
 _JOIN_BYTES_MAX = 64 * 1024
 """Up to this size head and body are joined by copying; above, they are handed over as two buffers."""
 
+_HANDED_ALONE_BYTES_MIN = 16 * 1024
+"""Pieces of a body below this size are joined for the application; a copy of larger ones costs more than one call more."""
+
 _log = structlog.get_logger("objstore.http")
 
 
@@ -221,13 +224,17 @@ class Exchange:
 
     def _take_body(self) -> dict[str, Any]:
         chunks = self._chunks
-        body = chunks[0] if len(chunks) == 1 else b"".join(chunks)
-        if chunks:
+        if chunks and len(chunks[0]) >= _HANDED_ALONE_BYTES_MIN:
+            body = chunks.pop(0)
+        else:
+            body = chunks[0] if len(chunks) == 1 else b"".join(chunks)
             self._chunks = []
-            self.body_bytes_buffered = 0
+        self.body_bytes_buffered -= len(body)
+        if body and not self._chunks:
             self._connection.resume_reading()
-        self._body_told = self.body_complete
-        return {"type": "http.request", "body": body, "more_body": not self.body_complete}
+        is_last = self.body_complete and not self._chunks
+        self._body_told = is_last
+        return {"type": "http.request", "body": body, "more_body": not is_last}
 
     async def send(self, message: MutableMapping[str, Any]) -> None:
         """Take a message of the answer; returns when the transport can take more.

@@ -352,6 +352,28 @@ def test_client_gone_ends_reading_and_streaming(connect) -> None:
     assert seen == [{"type": "http.disconnect", "cause": "gone"}]
 
 
+def test_large_pieces_of_a_body_are_handed_over_one_by_one(connect) -> None:
+    """Joining them would copy the body once more; small ones are joined, because a message costs more than their copy."""
+    gate, got = asyncio.Event(), []
+
+    async def app(scope, receive, send) -> None:
+        await gate.wait()
+        while not got or got[-1][1]:
+            message = await receive()
+            got.append((bytes(message["body"][:1]) * len(message["body"]), message["more_body"]))
+        await answer(send)
+
+    async def scenario() -> None:
+        wire = connect(app)
+        await wire.send(put(80_020), b"a" * 40_000, b"b" * 40_000, b"c" * 10, b"c" * 10)
+        gate.set()
+        await wire.settle()
+        assert wire.statuses == [200]
+
+    asyncio.run(scenario())
+    assert got == [(b"a" * 40_000, True), (b"b" * 40_000, True), (b"c" * 20, False)]
+
+
 def test_receive_waits_after_the_end_of_the_body(connect) -> None:
     """Frameworks wait for a disconnect this way; answering at once would make them spin."""
 
