@@ -215,16 +215,22 @@ class ReplicatedCatalog:
         """Make a call when all its partitions are served, again and again until it is answered."""
         until = monotonic() + self._patience_s
         failure: Exception | None = None
+        has_waited = False
         while True:
             try:
                 # Between this look and the first step of the call nothing else runs.
                 if all(map(self._replicas.is_serving, partitions)):
-                    return await call()
-            except (DriveUnavailable, NotLeader) as error:
+                    if not has_waited:
+                        # A timer for every call would cost as much as a look-up.
+                        return await call()
+                    async with asyncio.timeout(until - monotonic()):
+                        return await call()
+            except (DriveUnavailable, NotLeader, TimeoutError) as error:
                 failure = error
             except apsw.Error as error:
                 failure = error
                 self._replicas.suspect(partitions, error)
+            has_waited = True
             left_s = until - monotonic()
             if left_s <= 0:
                 raise _given_up(failure)
