@@ -14,6 +14,7 @@ import ssl
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import TYPE_CHECKING, Self
 from urllib.parse import quote
 
@@ -207,10 +208,16 @@ class RawClient:
         request = f"{call.method}\n{call.path}\n{text}\n{lines}\n{names}\n{payload}"
         digest = hashlib.sha256(request.encode()).hexdigest()
         to_sign = "\n".join((_ALGORITHM, moment, self._scope(moment), digest))
-        key = f"AWS4{self.secret_key}".encode()
-        for part in self._scope(moment).split("/"):
-            key = hmac.new(key, part.encode(), "sha256").digest()
+        key = _signing_key(self.secret_key, self._scope(moment))
         return names, hmac.new(key, to_sign.encode(), "sha256").hexdigest()
+
+
+@lru_cache(maxsize=64)
+def _signing_key(secret_key: str, scope: str) -> bytes:
+    key = f"AWS4{secret_key}".encode()
+    for part in scope.split("/"):
+        key = hmac.digest(key, part.encode(), "sha256")
+    return key
 
 
 def _encode(text: str) -> str:

@@ -7,6 +7,7 @@ import re
 import shutil
 import tempfile
 import uuid
+from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,6 +22,9 @@ from objstore.testing.server import S3Server
 
 __all__ = ["Arena", "play_examples", "quick_directory"]
 
+_ROUND_EXAMPLES = 25
+_ROUNDS_MAX = 10_000
+"""Of one batch, so that no two batches share a seed."""
 _ROOM_BYTES = 8 << 30
 """More than what long runs write beside the reserve that a server keeps."""
 
@@ -33,6 +37,8 @@ class Arena:
     hopping: Collection[S3Server] = ()
 
     def __post_init__(self) -> None:
+        self.played: Counter[str] = Counter()
+        """What was played, for whoever must know that it was."""
         self.clients = [RawClient.of(server) for server in self.servers]
 
     def players(self) -> list[S3Player]:
@@ -69,43 +75,70 @@ def quick_directory() -> Iterator[Path]:
 
 
 def play_examples(
-    machine: Callable[[], RuleBasedStateMachine], *, examples: int, steps: int, command: str
+    machine: Callable[[], RuleBasedStateMachine],
+    *,
+    examples: int,
+    steps: int,
+    command: str,
+    batch: int = 0,
 ) -> None:
     """Play random examples. `OBJSTORE_STATE_MACHINE_EXAMPLES`, `_SEED` and `_REPLAY` in the environment change what is played.
 
-    A failure says with which command it comes again.
+    In an ordinary run the examples of a `batch` are always the same, so that a change is judged by itself; asking for a number
+    of examples without a seed draws new ones. They are played in rounds with a seed each, because one long search of Hypothesis
+    varies what it had more than it draws anew. A failure says with which command it comes again.
     """
     wanted = os.environ.get("OBJSTORE_STATE_MACHINE_EXAMPLES")
+    chosen_seed = os.environ.get("OBJSTORE_STATE_MACHINE_SEED")
     replay = os.environ.get("OBJSTORE_STATE_MACHINE_REPLAY")
+    if wanted and not chosen_seed:
+        chosen_seed = str(uuid.uuid4().int % 10**9)
+    left = int(wanted or examples)
+    number = int(chosen_seed or 0) + batch * _ROUNDS_MAX
+    while left > 0:
+        size = min(left, _ROUND_EXAMPLES)
+        try:
+            _play_round(machine, number, replay=replay, examples=size, steps=steps)
+        except BaseException as error:
+            _add_command(error, command, number)
+            raise
+        left = 0 if replay else left - size
+        number += 1
 
+
+def _play_round(
+    machine: Callable[[], RuleBasedStateMachine],
+    number: int,
+    *,
+    replay: str | None,
+    examples: int,
+    steps: int,
+) -> None:
     def factory() -> RuleBasedStateMachine:
         return machine()
 
     if replay:
         version, _, blob = replay.partition(" ")
         factory = reproduce_failure(version, blob.encode())(factory)
-    elif "OBJSTORE_STATE_MACHINE_SEED" in os.environ:
-        factory = seed(int(os.environ["OBJSTORE_STATE_MACHINE_SEED"]))(factory)
+    else:
+        factory = seed(number)(factory)
     chosen = settings(
-        max_examples=int(wanted or examples),
+        max_examples=examples,
         stateful_step_count=steps,
         deadline=None,
-        # The same examples in every ordinary run, so that a change is judged by itself;
-        # asking for a number of them draws new ones.
-        derandomize=wanted is None and "OBJSTORE_STATE_MACHINE_SEED" not in os.environ,
         print_blob=True,
         database=None,
         suppress_health_check=list(HealthCheck),
         phases=[phase for phase in Phase if phase is not Phase.explain],
     )
-    try:
-        run_state_machine_as_test(factory, settings=chosen)  # type: ignore[arg-type] # takes factories too
-    except BaseException as error:
-        found = re.search(
-            r"reproduce_failure\('(.+?)', b'(.+?)'\)", "\n".join(getattr(error, "__notes__", ()))
-        )
-        if found is not None:
-            error.add_note(
-                f"Again: OBJSTORE_STATE_MACHINE_REPLAY='{found[1]} {found[2]}' {command}"
-            )
-        raise
+    run_state_machine_as_test(factory, settings=chosen)  # type: ignore[arg-type] # takes factories too
+
+
+def _add_command(error: BaseException, command: str, number: int) -> None:
+    """Note how the failure comes again: by its own steps, or by the seed of its round."""
+    notes = "\n".join(getattr(error, "__notes__", ()))
+    found = re.search(r"reproduce_failure\('(.+?)', b'(.+?)'\)", notes)
+    if found is None:
+        error.add_note(f"Again: OBJSTORE_STATE_MACHINE_SEED={number} {command}")
+    else:
+        error.add_note(f"Again: OBJSTORE_STATE_MACHINE_REPLAY='{found[1]} {found[2]}' {command}")

@@ -1,8 +1,11 @@
 """A state machine that plays random requests on servers and on the twin, and compares every answer (needs Hypothesis).
 
 One machine is one example: a fresh bucket on every server. With several servers the same requests go to all of them, so
-what differs between them - drives, limits, processes, transport - must not show. After every step the listing equals
-the keys that are readable; at the end everything that is left is read once more.
+what differs between them - drives, limits, processes, transport - must not show. After every step a listing, each time
+another, equals the keys that are readable; at the end everything that is left is read once more.
+
+What was played is counted in the arena, as words: the rule `r:copy`, the answer `copy 412 PreconditionFailed`, the situation
+`listing v2 pages grouped`. A test that needs something to have been played asks there.
 """
 
 from __future__ import annotations
@@ -11,7 +14,7 @@ import sys
 from dataclasses import dataclass
 from functools import lru_cache
 from pprint import pformat
-from typing import Any
+from typing import Any, TypeAlias
 
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -91,8 +94,18 @@ tag_sets = st.sampled_from(((), (("k", "v"),), (("k", ""), ("a b", "+/="), ("é"
 choices = st.none() | st.integers(0, 7)
 conditions = st.sampled_from((None, "none", "any", "same", "other"))
 page_sizes = st.sampled_from((1, 2, 3, 5, 1000, 0))
+_WALKS = (
+    ("v2", 1000, True), ("v2", 1000, False), ("versions", 1000, True), ("v2", 8, True), ("v1", 1000, False),
+    ("v2", 1000, True), ("uploads", 3, True), ("v1", 8, True), ("versions", 12, False),
+)  # fmt: skip
+"""Kind, page size and encoding of the listings after the steps, in turn."""
 delimiters = st.sampled_from(("", "/", "//", "a", "b", "%", "é", "\n", " "))
 prefixes = st.sampled_from(("", "a", "a/", "/", "e", "é", "%", "zz", "\uffff"))
+Walk: TypeAlias = tuple[str, str, str | None, int | None, int, bool]
+"""Prefix, delimiter, where to go on after (a key, and which version or upload of it), page size, encoded or not."""
+walks = st.tuples(
+    prefixes, delimiters, st.none() | keys | prefixes, choices, page_sizes, st.booleans()
+)
 
 
 class S3Machine(RuleBasedStateMachine):
@@ -104,9 +117,13 @@ class S3Machine(RuleBasedStateMachine):
         self.twin = S3Twin()
         self.players = arena.players()
         self.has_failed = False
+        self.turn = 0
+        self.is_listed = False
+        """Since the last request."""
 
     def play(self, name: str, *arguments: Any, **more: Any) -> Answer:
         """Ask once; raise if anybody answers something else than the twin."""
+        self.is_listed = False
         expected: Answer = getattr(self.twin, name)(*arguments, **more)
         for player in self.players:
             try:
@@ -121,7 +138,13 @@ class S3Machine(RuleBasedStateMachine):
                     f"{name}{arguments}{more} on port {player.client.port}\n"
                     f"twin   {_shown(expected)}\nserver {_shown(got)}"
                 )
+        self.note(f"{name} {expected['status']} {expected['code']}".rstrip())
         return expected
+
+    def note(self, *situations: str) -> None:
+        """Count what was played."""
+        for situation in situations:
+            self.arena.played[situation] += 1
 
     # --- the bucket -----------------------------------------------------------------------------
 
@@ -134,9 +157,11 @@ class S3Machine(RuleBasedStateMachine):
         self, status: str, older: list[tuple[str, Content]], newer: list[tuple[str, Content]]
     ) -> None:
         """Set the versioning, or leave it never set; some objects are older than that, some newer."""
+        self.note(f"begin {status or 'never'}")
         for key, content in older:
             self.put(key, content)
         if status:
+            self.note(f"versioning never to {status}")
             self.play("set_versioning", status)
         for key, content in newer:
             self.put(key, content)
@@ -145,12 +170,15 @@ class S3Machine(RuleBasedStateMachine):
     def set_versioning(self, status: str, chance: int) -> None:
         """There is no way back to never set (s3 rule 4.15.1)."""
         if chance == 0:
+            self.note(f"versioning {self.twin.versioning or 'never'} to {status}")
             self.play("set_versioning", status)
 
-    @rule(chance=st.integers(0, 99), by_kill=st.booleans())
-    def restart(self, chance: int, *, by_kill: bool) -> None:
-        """Rarely: it takes a second. What was acknowledged is there afterwards."""
-        if chance == 77:
+    @rule(chance=st.integers(0, 99))
+    def restart(self, chance: int) -> None:
+        """Rarely: it takes a second. What was acknowledged is there afterwards, whether the server was asked to end or not."""
+        if chance in (23, 41):
+            by_kill = chance == 23
+            self.note("restart by kill" if by_kill else "restart")
             self.arena.restart(by_kill=by_kill)
 
     # --- objects --------------------------------------------------------------------------------
@@ -161,6 +189,8 @@ class S3Machine(RuleBasedStateMachine):
         note, tags = (("", ()), ("odd", ()), ("", (("k", "v"),)), ("three", (("k", ""),)))[
             content.seed
         ]
+        if self.twin.versioning != "Enabled" and self.twin.find(key, "null") is not None:
+            self.note(f"null replaced {self.twin.versioning or 'never'}")
         self.play("put", key, content.data, note=note, tags=tags)
 
     @rule(several=st.lists(st.tuples(keys, contents), min_size=1, max_size=4))
@@ -230,7 +260,13 @@ class S3Machine(RuleBasedStateMachine):
     def delete_version(self, key: str | int, choice: int) -> None:
         """Delete one version for good."""
         key = self.key(key)
-        self.play("delete", key, self.version(key, choice))
+        version = self.version(key, choice)
+        found = self.twin.find(key, version or "")
+        if found is not None:
+            kind = "marker" if found.is_marker else "object"
+            place = "current" if self.twin.versions[key][0] is found else "noncurrent"
+            self.note(f"{place} {kind} removed", *(["null removed"] if version == "null" else []))
+        self.play("delete", key, version)
 
     @rule(entries=st.lists(st.tuples(known_keys, choices), min_size=1, max_size=4))
     def delete_many(self, entries: list[tuple[str | int, int | None]]) -> None:
@@ -262,6 +298,8 @@ class S3Machine(RuleBasedStateMachine):
         """Copy an object or a version, also onto itself."""
         key = self.key(key)
         source = self.key(source)
+        if key == source and note is not None and self.twin.current(key) is not None:
+            self.note("copy onto itself")
         self.play(
             "copy",
             key,
@@ -303,6 +341,13 @@ class S3Machine(RuleBasedStateMachine):
     def upload_part(self, choice: int, number: int, content: Content) -> None:
         """Send a part, or send it again."""
         upload, key = self.upload(choice)
+        if upload in self.twin.uploads and self.twin.uploads[upload].parts:
+            parts = self.twin.uploads[upload].parts
+            self.note(
+                "part again"
+                if number in parts
+                else f"part {'in order' if number > max(parts) else 'before a later one'}"
+            )
         self.play("upload_part", upload, key, number, content.data)
 
     @rule(
@@ -333,9 +378,14 @@ class S3Machine(RuleBasedStateMachine):
     def complete(self, choice: int, flaw: str, condition: str | None) -> None:
         """Complete an upload, also with a list that is wrong, or once more."""
         upload, key = self.upload(choice)
-        if upload in self.twin.uploads and not self.parts(upload, "all"):
-            self.play("upload_part", upload, key, 2, b"only")
+        if upload in self.twin.uploads:
+            numbers = (1, 3) if flaw in ("all", "first", "order") else (2,)
+            if len(self.parts(upload, "all")) < len(numbers):
+                for number in numbers:
+                    self.play("upload_part", upload, key, number, b"part")
         if listed := self.parts(upload, flaw):
+            if upload in self.twin.finished:
+                self.note("complete once more")
             self.play("complete", upload, key, listed, condition=self.condition(key, condition))
 
     @rule(
@@ -361,11 +411,12 @@ class S3Machine(RuleBasedStateMachine):
         self.play("complete", upload, key, listed, condition=self.condition(key, condition))
         self.play("get", key)
 
-    @rule(key=keys, order=st.permutations((1, 2)), again=st.booleans(), chance=st.integers(0, 31))
+    @rule(key=keys, order=st.permutations((1, 2)), again=st.booleans(), chance=st.integers(0, 9))
     def two_parts(self, key: str, order: list[int], *, again: bool, chance: int) -> None:
         """A large upload from its begin to its end: parts in any order, one of them sent twice, Complete repeated."""
-        if chance != 13:
+        if chance != 7:
             return
+        self.note(f"two parts {order}{' again' if again else ''}")
         pieces = {1: Content(PART_BYTES_MIN, len(key)), 2: Content(70_000, 1)}
         upload = self.play("create_upload", key, note="large")["upload"]
         if again:
@@ -387,55 +438,74 @@ class S3Machine(RuleBasedStateMachine):
 
     # --- listings -------------------------------------------------------------------------------
 
-    @rule(
-        kind=st.sampled_from(("v1", "v2", "versions", "uploads")),
-        grouping=st.tuples(prefixes, delimiters),
-        after=st.none() | keys | prefixes,
-        choice=choices,
-        page_size=page_sizes,
-        encodes=st.booleans(),
-    )
-    def listing(
-        self,
-        kind: str,
-        grouping: tuple[str, str],
-        after: str | None,
-        choice: int | None,
-        page_size: int,
-        *,
-        encodes: bool,
-    ) -> None:
+    @rule(asked=walks)
+    def list_v1(self, asked: Walk) -> None:
+        """Walk ListObjects."""
+        self.walk("v1", asked)
+
+    @rule(asked=walks)
+    def list_v2(self, asked: Walk) -> None:
+        """Walk ListObjectsV2."""
+        self.walk("v2", asked)
+
+    @rule(asked=walks)
+    def list_versions(self, asked: Walk) -> None:
+        """Walk ListObjectVersions."""
+        self.walk("versions", asked)
+
+    @rule(asked=walks)
+    def list_uploads(self, asked: Walk) -> None:
+        """Walk ListMultipartUploads."""
+        self.walk("uploads", asked)
+
+    def walk(self, kind: str, asked: Walk) -> None:
         """Walk one of the four listings from a place, in pages."""
-        prefix, delimiter = grouping
-        self.play(
+        prefix, delimiter, after, choice, page_size, encodes = asked
+        place = self.place(kind, after, choice)
+        pages = self.play(
             "listing",
             kind,
             prefix=prefix,
             delimiter=delimiter,
-            after=(after or "", self.place(kind, after, choice)),
+            after=(after or "", place),
             page_size=max(page_size, 1) if kind == "uploads" else page_size,
             encodes=encodes,
+        )["pages"]
+        self.note(
+            f"listing {kind} by {page_size}",
+            f"listing {kind} {'encoded' if encodes else 'raw'}",
+            *([f"listing {kind} pages"] if len(pages) > 1 else []),
+            *([f"listing {kind} grouped"] if any(page["prefixes"] for page in pages) else []),
+            *([f"listing {kind} prefix"] if prefix and any(page["rows"] for page in pages) else []),
+            *([f"listing {kind} after"] if after and any(page["rows"] for page in pages) else []),
+            *([f"listing {kind} after a version"] if place else []),
         )
 
     @invariant()
     def what_is_listed_is_readable(self) -> None:
-        """The listing of current objects and the reads answer from the same rows."""
-        if self.has_failed:
+        """The listings of current objects and the reads answer from the same rows."""
+        if self.has_failed or self.is_listed:
             return
-        listed = self.play("listing", "v2")["pages"]
-        names = [row[0] for page in listed for row in page["rows"]]
-        if names != self.twin.readable():
+        kind, page_size, encodes = _WALKS[self.turn % len(_WALKS)]
+        self.turn += 1
+        listed = self.play("listing", kind, page_size=page_size, encodes=encodes)["pages"]
+        rows = [row for page in listed for row in page["rows"]]
+        self.note(*([f"listing {kind} pages"] if len(listed) > 1 else []))
+        if kind == "versions":
+            rows = [row for row in rows if row[2] and not row[3]]
+        if kind != "uploads" and [row[0] for row in rows] != self.twin.readable():
             raise AssertionError("the twin contradicts itself")
+        self.is_listed = True
 
     def teardown(self) -> None:
         """Read everything that is left, and try to remove the bucket."""
         if self.has_failed:
             return
-        for kind, page_size in (("v1", 2), ("versions", 3), ("uploads", 1)):
+        for kind, page_size in (("v1", 9), ("versions", 20), ("uploads", 2)):
             self.play("listing", kind, page_size=page_size)
         for key, versions in self.twin.versions.items():
             self.play("get", key)
-            for version in versions:
+            for version in versions[1:3]:
                 self.play("get", key, version.label, method="HEAD")
         self.play("delete_bucket")
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, TypeAlias
 
 from objstore.model.limits import PART_BYTES_MIN
@@ -520,6 +521,7 @@ class S3Twin:
         return version.label if self.versioning == "Enabled" else None
 
 
+@lru_cache(maxsize=256)
 def md5(data: bytes) -> str:
     """Return the MD5 in hexadecimal."""
     return hashlib.md5(data, usedforsecurity=False).hexdigest()
