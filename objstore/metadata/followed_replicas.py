@@ -29,6 +29,7 @@ from objstore.metadata.serving_board import (
     SUSPECT,
     ServedFile,
 )
+from objstore.metadata.sql_catalog import Store
 from objstore.model.errors import DriveUnavailable, ObjstoreError, Unavailable
 from objstore.model.names import PartitionId
 
@@ -57,6 +58,8 @@ class FollowedReplicas:
         self._writer = RemoteWriter(owner)
         self._open: dict[int, FollowedStore] = {}
         self._suspects: set[int] = set()
+        self._hanging: dict[int, FollowedStore] = {}
+        """Files of which a read has not come back."""
         self._opening = asyncio.Lock()
 
     async def open(self) -> None:
@@ -69,7 +72,7 @@ class FollowedReplicas:
             for number in [number for number in self._open if number not in files]:
                 self._drop(number)
             for number, file in files.items():
-                if number not in self._open:
+                if number not in self._open and number not in self._hanging:
                     await self._add(file)
 
     def close(self) -> None:
@@ -97,7 +100,7 @@ class FollowedReplicas:
     async def wait_for_change(self, timeout_s: float) -> None:
         """Open what is served by a file that is not open here; else wait a little."""
         serving = {self._page[SERVING_WORD + number] for number in range(PARTITIONS_COUNT)}
-        if serving - self._open.keys() - {0}:
+        if serving - self._open.keys() - self._hanging.keys() - {0}:
             with suppress(TimeoutError, Unavailable):
                 async with asyncio.timeout(timeout_s):
                     await self._tell_suspects()
@@ -110,6 +113,16 @@ class FollowedReplicas:
             if number in self._open:
                 self._drop(number)
                 self._suspects.add(number)
+
+    def hangs(self, store: Store) -> None:
+        """See `Replicas`: the file is read no more; the owner, whose drive it is, finds another leader."""
+        for number in [number for number, own in self._open.items() if own is store]:
+            self._hanging[number] = self._open.pop(number)
+
+    def goes_on(self, store: Store) -> None:
+        """See `Replicas`."""
+        for number in [number for number, own in self._hanging.items() if own is store]:
+            self._open[number] = self._hanging.pop(number)
 
     async def _tell_suspects(self) -> None:
         while self._suspects:

@@ -7,9 +7,11 @@ reader is never blocked by the writer. Any process of the machine may open a rea
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
+import apsw
 import msgspec
 import xxhash
 
@@ -78,8 +80,9 @@ class CatalogReader:
         self._execute = self._connection.execute
 
     def close(self) -> None:
-        """Close the connection."""
-        self._connection.close()
+        """Close the connection; one that another thread is reading from is closed when that one lets it go."""
+        with suppress(apsw.ThreadingViolationError):
+            self._connection.close()
 
     def shard(self, bucket_id: BucketId, partition: PartitionId) -> ShardView:
         """Return a shard; raise `NoSuchBucket` if it is not there or closed."""

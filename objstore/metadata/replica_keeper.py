@@ -39,6 +39,7 @@ from objstore.metadata.replica_events import (
 )
 from objstore.metadata.replica_plan import choose_leader, spread_leaders
 from objstore.metadata.replica_store import ReplicaStore
+from objstore.metadata.sql_catalog import Store
 from objstore.model.errors import CorruptRecord, DriveUnavailable, ObjstoreError
 from objstore.model.names import PartitionId
 
@@ -78,6 +79,7 @@ class ReplicaKeeper:
         self._spent: dict[PartitionId, Epoch] = {}
         self._suspect_until: dict[ReplicaId, float] = {}
         self._damaged: set[tuple[ReplicaId, PartitionId]] = set()
+        self._hanging: set[ReplicaStore] = set()
         self._changed = asyncio.Event()
         self._wake = asyncio.Event()
         self._naming = asyncio.Lock()
@@ -117,12 +119,26 @@ class ReplicaKeeper:
         for store in {self._serving[p] for p in partitions if p in self._serving}:
             self.look_at(store)
 
+    def hangs(self, store: Store) -> None:
+        """See `Replicas`: it leads nothing until some time after it goes on."""
+        for own in self.stores:
+            if own is store:
+                self._hanging.add(own)
+                self._stall(own)
+                self._wake.set()
+
+    def goes_on(self, store: Store) -> None:
+        """See `Replicas`."""
+        self._hanging = {own for own in self._hanging if own is not store}
+
     def look_at(self, store: ReplicaStore) -> None:
         """Take a store out of service if it cannot be read."""
         if store.failure is not None:
             return
         try:
             store.reader.partitions()
+        except apsw.ThreadingViolationError:
+            return  # somebody reads it at this moment
         except apsw.Error as error:
             store.abandon(error)
             self.on_failure(store, error)
@@ -317,12 +333,17 @@ class ReplicaKeeper:
         for store in self.stores:
             store.fail_waiting(since=now - self._patience_s)
             since = store.busy_since
-            if since is not None and now - since > STALLED_S:
-                if now >= self._suspect_until.get(store.replica, 0.0):
-                    _log.warning("replica_store_stalled", drive=store.replica)
-                self._suspect_until[store.replica] = now + SUSPECT_S
-                self._stop_serving(p for p, at in list(self._serving.items()) if at is store)
-                store.fail_waiting()
+            if store in self._hanging or (since is not None and now - since > STALLED_S):
+                self._stall(store)
+
+    def _stall(self, store: ReplicaStore) -> None:
+        """Let a store lead nothing for a while: an operation of its drive takes too long."""
+        now = monotonic()
+        if now >= self._suspect_until.get(store.replica, 0.0):
+            _log.warning("replica_store_stalled", drive=store.replica)
+        self._suspect_until[store.replica] = now + SUSPECT_S
+        self._stop_serving(p for p, at in list(self._serving.items()) if at is store)
+        store.fail_waiting()
 
     def _usable(self) -> set[ReplicaId]:
         now = monotonic()
@@ -338,7 +359,9 @@ class ReplicaKeeper:
         return {
             store.replica
             for store in self.stores
-            if store.is_usable and ((since := store.busy_since) is None or now - since <= STALLED_S)
+            if store.is_usable
+            and store not in self._hanging
+            and ((since := store.busy_since) is None or now - since <= STALLED_S)
         }
 
     def _missing_leaders(self) -> dict[PartitionId, ReplicaId]:

@@ -8,7 +8,8 @@ that waits in a store is given up by the keeper; reads wait for nothing.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from time import monotonic
 from types import MappingProxyType
 from typing import Any, Final, Protocol, TypeAlias, TypeVar
@@ -23,7 +24,8 @@ from objstore.metadata.catalog import (
 )
 from objstore.metadata.commands import Command, CommandResult, Garbage
 from objstore.metadata.partitioning import partition_of, partitions_of
-from objstore.metadata.reader import ExtentPosition
+from objstore.metadata.read_lane import ReadLane
+from objstore.metadata.reader import CatalogReader, ExtentPosition
 from objstore.metadata.records import RepairItem, RepairPosition
 from objstore.metadata.reference_walk import ReferencePosition
 from objstore.metadata.replica_keeper import PATIENCE_S
@@ -54,9 +56,37 @@ class Replicas(Stores, Protocol):
         """Return when it is worth looking again."""
         ...
 
+    def hangs(self, store: Store) -> None:
+        """Take note that a read of this store hangs: it must not be read until it `goes_on`."""
+        ...
+
+    def goes_on(self, store: Store) -> None:
+        """Take note that a read came back that hung."""
+        ...
+
     def suspect(self, partitions: Sequence[PartitionId], error: apsw.Error) -> None:
         """Take note that a reader of one of these partitions failed."""
         ...
+
+
+class _Seen:
+    """Tells the lane which store a look-up is about to read."""
+
+    def __init__(self, replicas: Replicas, lane: ReadLane[Store]) -> None:
+        self._replicas = replicas
+        self._lane = lane
+
+    def at(self, partition: PartitionId) -> Store:
+        """See `Stores`."""
+        store = self._replicas.at(partition)
+        self._lane.looks_at(store)
+        return store
+
+    def scans(self) -> Iterable[tuple[CatalogReader, PartitionId]]:
+        """See `Stores`."""
+        for _, partition in list(self._replicas.scans()):
+            with suppress(DriveUnavailable):
+                yield self.at(partition).reader, partition
 
 
 class ReplicatedCatalog:
@@ -65,7 +95,14 @@ class ReplicatedCatalog:
     def __init__(self, replicas: Replicas, *, patience_s: float = PATIENCE_S) -> None:
         self._replicas = replicas
         self._inner = SqlCatalog(replicas)
+        self._lane: ReadLane[Store] = ReadLane(replicas.hangs, replicas.goes_on)
+        self._seen = _Seen(replicas, self._lane)
+        self._reads = SqlCatalog(self._seen)
         self._patience_s = patience_s
+
+    def close(self) -> None:
+        """End the thread of the look-ups."""
+        self._lane.close()
 
     async def submit(self, bucket: BucketRecord, key: ObjectKey, command: Command) -> CommandResult:
         """See `Catalog`."""
@@ -85,15 +122,15 @@ class ReplicatedCatalog:
         self, bucket: BucketRecord, key: ObjectKey, version_id: VersionId | None = None
     ) -> VersionState:
         """See `Catalog`."""
-        return await self._of_key(bucket, key, lambda: self._inner.find(bucket, key, version_id))
+        return await self._look_up(bucket, key, lambda: self._reads.find(bucket, key, version_id))
 
     async def list_current(
         self, bucket: BucketRecord, *, prefix: bytes, delimiter: bytes, after: bytes, limit: int
     ) -> ListPage:
         """See `Catalog`."""
-        return await self._of_bucket(
+        return await self._look_through(
             bucket,
-            lambda: self._inner.list_current(
+            lambda: self._reads.list_current(
                 bucket, prefix=prefix, delimiter=delimiter, after=after, limit=limit
             ),
         )
@@ -108,9 +145,9 @@ class ReplicatedCatalog:
         limit: int,
     ) -> VersionsPage:
         """See `Catalog`."""
-        return await self._of_bucket(
+        return await self._look_through(
             bucket,
-            lambda: self._inner.list_versions(
+            lambda: self._reads.list_versions(
                 bucket, prefix=prefix, delimiter=delimiter, after=after, limit=limit
             ),
         )
@@ -125,9 +162,9 @@ class ReplicatedCatalog:
         limit: int,
     ) -> UploadsPage:
         """See `Catalog`."""
-        return await self._of_bucket(
+        return await self._look_through(
             bucket,
-            lambda: self._inner.list_uploads(
+            lambda: self._reads.list_uploads(
                 bucket, prefix=prefix, delimiter=delimiter, after=after, limit=limit
             ),
         )
@@ -136,49 +173,49 @@ class ReplicatedCatalog:
         self, bucket: BucketRecord, key: ObjectKey, upload_id: UploadId
     ) -> Upload:
         """See `Catalog`."""
-        return await self._of_key(
-            bucket, key, lambda: self._inner.find_upload(bucket, key, upload_id)
+        return await self._look_up(
+            bucket, key, lambda: self._reads.find_upload(bucket, key, upload_id)
         )
 
     async def list_parts(
         self, bucket: BucketRecord, key: ObjectKey, upload_id: UploadId, *, after: int, limit: int
     ) -> Sequence[Part]:
         """See `Catalog`."""
-        return await self._of_key(
+        return await self._look_up(
             bucket,
             key,
-            lambda: self._inner.list_parts(bucket, key, upload_id, after=after, limit=limit),
+            lambda: self._reads.list_parts(bucket, key, upload_id, after=after, limit=limit),
         )
 
     async def find_parts(
         self, bucket: BucketRecord, key: ObjectKey, upload_id: UploadId, numbers: Sequence[int]
     ) -> Sequence[Part]:
         """See `Catalog`."""
-        return await self._of_key(
-            bucket, key, lambda: self._inner.find_parts(bucket, key, upload_id, numbers)
+        return await self._look_up(
+            bucket, key, lambda: self._reads.find_parts(bucket, key, upload_id, numbers)
         )
 
     async def versioning(self, bucket: BucketRecord) -> Versioning:
         """See `Catalog`."""
-        return await self._of_bucket(bucket, lambda: self._inner.versioning(bucket))
+        return await self._look_through(bucket, lambda: self._reads.versioning(bucket))
 
     async def usage(self, bucket: BucketRecord) -> Usage:
         """See `Catalog`."""
-        return await self._of_bucket(bucket, lambda: self._inner.usage(bucket))
+        return await self._look_through(bucket, lambda: self._reads.usage(bucket))
 
     async def garbage(
         self, *, before_ms: int, limit: int, after: Mapping[PartitionId, int] = _START
     ) -> Sequence[tuple[PartitionId, Garbage]]:
         """See `Catalog`; of the partitions that are served at the moment."""
-        return await self._patiently(
-            (), lambda: self._inner.garbage(before_ms=before_ms, limit=limit, after=after)
+        return await self._read(
+            (), lambda: self._reads.garbage(before_ms=before_ms, limit=limit, after=after)
         )
 
     async def repairs(
         self, *, limit: int, after: Mapping[PartitionId, RepairPosition] = _START
     ) -> Sequence[tuple[PartitionId, RepairItem]]:
         """See `Catalog`; of the partitions that are served at the moment."""
-        return await self._patiently((), lambda: self._inner.repairs(limit=limit, after=after))
+        return await self._read((), lambda: self._reads.repairs(limit=limit, after=after))
 
     async def extents(
         self, partition: PartitionId, after: WalkPosition | None, *, limit: int
@@ -186,20 +223,31 @@ class ReplicatedCatalog:
         """Return extents of a partition, and where to go on; begins anew where another file is read from now on."""
 
         async def read() -> tuple[Sequence[Extent], WalkPosition | None]:
-            store = self._replicas.at(partition)
+            store = self._seen.at(partition)
             start = after[1] if after and after[0] is store else ExtentPosition()
             found, position = store.reader.extents(partition, start, limit)
             return found, None if position is None else (store, position)
 
-        return await self._patiently((partition,), read)
+        return await self._read((partition,), read)
 
     async def references(
         self, partition: PartitionId, after: ReferencePosition | None, *, limit: int
     ) -> tuple[Sequence[Extent], ReferencePosition | None]:
         """See `Catalog`. The walk goes on in whichever file is read from now on."""
-        return await self._patiently(
-            (partition,), lambda: self._inner.references(partition, after, limit=limit)
+        return await self._read(
+            (partition,), lambda: self._reads.references(partition, after, limit=limit)
         )
+
+    async def _look_up(
+        self, bucket: BucketRecord, key: ObjectKey, call: Callable[[], Awaitable[T]]
+    ) -> T:
+        return await self._read((partition_of(bucket.bucket_id, bucket.spread, key),), call)
+
+    async def _look_through(self, bucket: BucketRecord, call: Callable[[], Awaitable[T]]) -> T:
+        return await self._read(partitions_of(bucket.bucket_id, bucket.spread), call)
+
+    async def _read(self, partitions: Sequence[PartitionId], call: Callable[[], Awaitable[T]]) -> T:
+        return await self._patiently(partitions, lambda: self._lane.run(call))
 
     async def _of_key(
         self, bucket: BucketRecord, key: ObjectKey, call: Callable[[], Awaitable[T]]

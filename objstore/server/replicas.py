@@ -107,6 +107,7 @@ class NodeReplicas:
 
     async def close(self) -> None:
         """Close all stores."""
+        self.catalog.close()
         for store in self.keeper.stores:
             await store.close()
 

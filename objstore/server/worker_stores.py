@@ -104,9 +104,9 @@ async def _open_replicated(
     replicas = FollowedReplicas(beside.page, beside.owner)
     stack.callback(replicas.close)
     await replicas.open()
-    return WorkerStores(
-        control, ReplicatedCatalog(replicas), sites.drives, await read_rings(control), sites
-    )
+    catalog = ReplicatedCatalog(replicas)
+    stack.callback(catalog.close)
+    return WorkerStores(control, catalog, sites.drives, await read_rings(control), sites)
 
 
 def _drive_settings(settings: Settings) -> DriveSettings:

@@ -157,6 +157,14 @@ def wait_until_whole(server, directory, *, kinds=("objstore_metadata_partitions_
     raise AssertionError(f"{directory} did not come back\n{told(server)}")
 
 
+def wait_until_it_goes_on(server):
+    """Wait until no drive is suspended."""
+    deadline = time.monotonic() + RETURN_S
+    while told(server).count("drive_hangs") > told(server).count("drive_goes_on"):
+        assert time.monotonic() < deadline, told(server)
+        time.sleep(0.05)
+
+
 def wait_until_rebuilt(server, count):
     """Wait until so many rebuilds have ended."""
     deadline = time.monotonic() + RETURN_S
@@ -186,6 +194,7 @@ FAULTS = {
     "wiped": (LoopDrives.wipe, None),
     "full": (LoopDrives.fill, LoopDrives.make_room),
     "read-only": (LoopDrives.fail_read_only, LoopDrives.repair),
+    "hanging": (LoopDrives.freeze, LoopDrives.thaw),
     "unmounted": (LoopDrives.unmount, LoopDrives.mount),
     "without its catalogue": (lambda drives, n: forget(drives.directories[n], "catalog"), None),
     "without its control store": (lambda drives, n: forget(drives.directories[n], "control"), None),
@@ -195,7 +204,7 @@ LOAD = {"hanging": 120, "read-only": 100}
 """Requests while a drive fails, where 60 are over too soon to see all that happens."""
 
 
-ANY = {"wiped", "full", "read-only"}
+ANY = {"wiped", "full", "read-only", "hanging"}
 """The others go through three directories: a leader, one that follows it, one that does neither."""
 
 
@@ -234,6 +243,7 @@ def test_any_directory_may_be(drives, fault):
                 if mend is not None:
                     mend(drives, number)
                 wait_until_whole(server, drives.directories[number])
+                wait_until_it_goes_on(server)
                 if fault in REBUILT:
                     wait_until_rebuilt(server, count)
         judge(load)
