@@ -1,4 +1,4 @@
-"""rclone: Debian's package is from before SDKs sent checksums by themselves; it signs with an old Go SDK."""
+"""rclone: Debian's release is from before SDKs sent checksums by themselves; `make clients-all` compiles one that does."""
 
 from __future__ import annotations
 
