@@ -66,10 +66,8 @@ class ReplicaKeeper:
         self,
         control: ControlStore,
         wanted: Mapping[PartitionId, Sequence[ReplicaId]],
-        *,
-        patience_s: float = PATIENCE_S,
     ) -> None:
-        self._patience_s = patience_s
+        self.patience_s = PATIENCE_S
         self._names = LeaderNames(control)
         self._wanted = {partition: tuple(replicas) for partition, replicas in wanted.items()}
         self._stores: dict[ReplicaId, ReplicaStore] = {}
@@ -331,7 +329,7 @@ class ReplicaKeeper:
     def _suspect_stalled(self) -> None:
         now = monotonic()
         for store in self.stores:
-            store.fail_waiting(since=now - self._patience_s)
+            store.fail_waiting(since=now - self.patience_s)
             since = store.busy_since
             if store in self._hanging or (since is not None and now - since > STALLED_S):
                 self._stall(store)

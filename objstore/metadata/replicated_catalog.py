@@ -92,13 +92,13 @@ class _Seen:
 class ReplicatedCatalog:
     """Satisfies `Catalog`."""
 
-    def __init__(self, replicas: Replicas, *, patience_s: float = PATIENCE_S) -> None:
+    def __init__(self, replicas: Replicas) -> None:
         self._replicas = replicas
         self._inner = SqlCatalog(replicas)
         self._lane: ReadLane[Store] = ReadLane(replicas.hangs, replicas.goes_on)
         self._seen = _Seen(replicas, self._lane)
         self._reads = SqlCatalog(self._seen)
-        self._patience_s = patience_s
+        self.patience_s = PATIENCE_S
 
     def close(self) -> None:
         """End the thread of the look-ups."""
@@ -261,7 +261,7 @@ class ReplicatedCatalog:
         self, partitions: Sequence[PartitionId], call: Callable[[], Awaitable[T]]
     ) -> T:
         """Make a call when all its partitions are served, again and again until it is answered."""
-        until = monotonic() + self._patience_s
+        until = monotonic() + self.patience_s
         failure: Exception | None = None
         has_waited = False
         while True:

@@ -28,15 +28,14 @@ class ReplicaGroup:
         directory: Path,
         control: ControlStore,
         *,
-        patience_s: float = 15.0,
         vfs: str | None = None,
     ) -> None:
         self.directory = directory
         self._vfs = vfs
         self.names = tuple(ReplicaId(f"d{number}") for number in range(3))
         self.transport = LocalTransport()
-        self.keeper = ReplicaKeeper(control, self.wanted(self.names), patience_s=patience_s)
-        self.catalog = ReplicatedCatalog(self.keeper, patience_s=patience_s)
+        self.keeper = ReplicaKeeper(control, self.wanted(self.names))
+        self.catalog = ReplicatedCatalog(self.keeper)
 
     def wanted(self, names: tuple[ReplicaId, ...]) -> dict[PartitionId, tuple[ReplicaId, ...]]:
         """Return a ring in which these replicas hold every partition."""
@@ -72,12 +71,10 @@ class ReplicaGroup:
 
 
 @asynccontextmanager
-async def open_group(
-    directory: Path, *, patience_s: float = 15.0, vfs: str | None = None
-) -> AsyncIterator[ReplicaGroup]:
+async def open_group(directory: Path, *, vfs: str | None = None) -> AsyncIterator[ReplicaGroup]:
     """Open a group for the length of the block; stores that are left are closed."""
     async with SqliteControlStore.open(directory / "control.sqlite") as control:
-        group = ReplicaGroup(directory, control, patience_s=patience_s, vfs=vfs)
+        group = ReplicaGroup(directory, control, vfs=vfs)
         await group.start()
         watch = asyncio.create_task(group.keeper.run())  # noqa: TID251 - ended below, whatever happens
         try:

@@ -98,11 +98,11 @@ class Client:
         assert [row[0] for row in page.rows] == sorted(self.acknowledged)
 
 
-def run(tmp_path, scenario, *, vfs=None, patience_s=15.0):
+def run(tmp_path, scenario, *, vfs=None):
     """Run a scenario on a group with an open bucket."""
 
     async def inside():
-        async with open_group(tmp_path, patience_s=patience_s, vfs=vfs) as group:
+        async with open_group(tmp_path, vfs=vfs) as group:
             client = Client(group)
             await client.open()
             await scenario(group, client)
@@ -183,10 +183,11 @@ def test_two_of_three_lost_is_told_as_unknown(tmp_path, drive):
         await client.put(b"before", b"x")
         leader = group.keeper.at(PARTITION)
         drive.failing.update(n for n in group.names if n != leader.replica)
+        group.keeper.patience_s = group.catalog.patience_s = 1.0
         with pytest.raises(DriveUnavailable):
             await client.put(b"lost?", b"y")
 
-    run(tmp_path, scenario, vfs="faulty", patience_s=1.0)
+    run(tmp_path, scenario, vfs="faulty")
 
 
 def test_everything_is_there_after_a_restart(tmp_path):
