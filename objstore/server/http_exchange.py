@@ -201,7 +201,9 @@ class Exchange:
         """Return the next piece of the body, or `http.disconnect` with its cause."""
         if self.expects_continue and not self.response_started:
             self.expects_continue = False
-            if not self.body_complete and not self.transport.is_closing():
+            # An empty body is waited for, too: botocore takes the next answer on the connection for headers if it gets
+            # a final status where it waits for this one.
+            if not (self.body_complete and self._chunks) and not self.transport.is_closing():
                 self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         while True:
             if self.response_complete:

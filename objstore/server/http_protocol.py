@@ -359,9 +359,12 @@ class HttpProtocol(HttpToolsProtocol):
         """Tell, when an answer begins, whether the connection can carry another request after it.
 
         Not when the client still waits for `100 Continue` (it may send the body or not, and nobody could tell which
-        bytes come next), and not when a long body is left unread.
+        bytes come next; with an empty body, older botocore misreads the next answer), and not when a long body is
+        left unread.
         """
-        if exchange.body_complete:
+        if exchange.body_complete and (
+            exchange.body_bytes_buffered or not exchange.expects_continue
+        ):
             return True
         if exchange.expects_continue or exchange.body_end is not None:
             return False

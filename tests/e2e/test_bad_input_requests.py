@@ -328,6 +328,25 @@ def test_an_upload_that_is_wanted_is_asked_for(place):
         assert wire.send(rendered(gone)).answer().status == 204
 
 
+def test_an_empty_upload_is_asked_for(place):
+    """s3 rule 1.6.1: the command line of AWS waits for `100 Continue` with an empty file, too, and takes the answer after a
+    final status that came instead for headers: its next upload on the connection would stall for a minute.
+    """
+    client, bucket = place
+    call = client.signed(call_of(bucket, "PUT x", [EXPECT], b""))
+    with WireTo(client) as wire:
+        wire.send(rendered(call))
+        assert wire.interim() == 100
+        assert wire.answer().status == 200
+    refused = client.signed(call_of(bucket, "PUT x", [EXPECT, ("if-none-match", "*")], b""))
+    with WireTo(client) as wire:
+        answer = wire.send(rendered(refused)).answer()
+        check_refusal(answer, 412, "PreconditionFailed")
+        assert answer.headers["connection"] == "close"
+        assert wire.rest() == b""
+    assert client.send(client.signed(call_of(bucket, "DELETE x"))).status == 204
+
+
 def test_a_put_without_any_length(place):
     """s3 rule 1.6.2."""
     client, bucket = place

@@ -219,12 +219,31 @@ def test_continue_is_sent_at_the_first_read_only(connect) -> None:
     assert events == ["before", b"ok"]
 
 
-def test_refusal_instead_of_continue_ends_the_connection(connect) -> None:
+def test_an_empty_body_is_continued_too(connect) -> None:
+    """Older botocore (and the command line of AWS) waits for it, and misreads the next answer on the connection if a final
+    status came instead: an upload of an empty file would stall the next upload for a minute.
+    """
+
+    async def app(_scope, receive, send) -> None:
+        await receive()
+        await answer(send)
+
+    async def scenario() -> None:
+        wire = connect(app)
+        await wire.send(put(0, b"Expect: 100-continue"), GET)
+        assert wire.statuses == [100, 200, 200]
+        assert not wire.transport.is_closed
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("length", [0, 2])
+def test_refusal_instead_of_continue_ends_the_connection(connect, length) -> None:
     """Nobody can tell whether the next bytes are the body or a request, so there is no next request."""
 
     async def scenario() -> None:
         wire = connect(hello)
-        await wire.send(put(2, b"Expect: 100-continue"))
+        await wire.send(put(length, b"Expect: 100-continue"))
         assert wire.statuses == [200]
         assert b"Connection: close\r\n" in wire.output
         await wire.send(GET)
