@@ -224,9 +224,10 @@ class PosixDrive:
         flow.begin(monotonic())
         self._waiting[waiter] = future
 
-        def pass_on(_: Future[T]) -> None:
+        def pass_on(done: Future[T]) -> None:
+            # Not `future`: a circle of references would keep the bytes of every read until the collector runs.
             with suppress(RuntimeError):  # the loop was closed meanwhile
-                loop.call_soon_threadsafe(self._settle, flow, waiter, future)
+                loop.call_soon_threadsafe(self._settle, flow, waiter, done)
 
         future.add_done_callback(pass_on)
         try:
