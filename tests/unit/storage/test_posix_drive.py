@@ -147,7 +147,7 @@ def test_a_drive_that_is_to_be_waited_for_answers_again(open_drive, make_shard):
 
 
 def test_bytes_of_a_read_are_free_without_the_collector(open_drive, make_shard):
-    """The collector runs rarely: circles of references made a server keep 160 MiB of what it had sent, and read into fresh memory."""
+    """The collector runs rarely: a circle of references made a server keep 160 MiB of what it had sent."""
 
     async def story():
         drive, shard = open_drive(), make_shard(b"x" * 100_000)
