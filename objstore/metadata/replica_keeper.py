@@ -78,6 +78,7 @@ class ReplicaKeeper:
         self._suspect_until: dict[ReplicaId, float] = {}
         self._damaged: set[tuple[ReplicaId, PartitionId]] = set()
         self._hanging: set[ReplicaStore] = set()
+        self._low: frozenset[ReplicaId] = frozenset()
         self._changed = asyncio.Event()
         self._wake = asyncio.Event()
         self._naming = asyncio.Lock()
@@ -116,6 +117,19 @@ class ReplicaKeeper:
             return
         for store in {self._serving[p] for p in partitions if p in self._serving}:
             self.look_at(store)
+
+    def limit(self, replica: ReplicaId, *, lacks_room: bool) -> None:
+        """Take note whether the drive of a store has reached its reserve."""
+        low = self._low | {replica} if lacks_room else self._low - {replica}
+        if low != self._low or low:
+            self._low = low
+            without = frozenset(
+                partition
+                for partition, members in self._voters.items()
+                if 2 * len(low.intersection(members.voters)) > len(members.voters)
+            )
+            for store in self.stores:
+                store.without_room = without
 
     def hangs(self, store: Store) -> None:
         """See `Replicas`: it leads nothing until some time after it goes on."""

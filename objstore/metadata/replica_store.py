@@ -31,7 +31,15 @@ import apsw
 from objstore.consensus import Membership, Message, ReplicaId, Snapshot
 from objstore.metadata.applier import Answer
 from objstore.metadata.catalog_file import identity_of, open_catalog_writer
-from objstore.metadata.commands import Command, CommandResult, weight_of
+from objstore.metadata.commands import (
+    Command,
+    CommandResult,
+    CreateUpload,
+    PutPart,
+    PutVersion,
+    SetTags,
+    weight_of,
+)
 from objstore.metadata.reader import CatalogReader
 from objstore.metadata.replica_events import Event, Found, Proposal, Report, SnapshotRead, Stage
 from objstore.metadata.replica_log import ReplicaLog
@@ -40,7 +48,7 @@ from objstore.metadata.replica_transport import LocalTransport
 from objstore.metadata.snapshot_copy import SnapshotCopies
 from objstore.metadata.stats import CatalogStats
 from objstore.metadata.wal_keeper import WalKeeper
-from objstore.model.errors import DriveUnavailable, ObjstoreError, SlowDown
+from objstore.model.errors import DriveUnavailable, ObjstoreError, SlowDown, StorageFull
 from objstore.model.instant import Instant
 from objstore.model.limits import MIB
 from objstore.model.names import PartitionId
@@ -57,6 +65,9 @@ QUIET_S: Final = 0.02
 """After so long without an event a follower applies what waits."""
 IDLE_S: Final = 0.5
 FULL_RETRY_S: Final = 0.5
+
+GROWING: Final = (PutVersion, PutPart, CreateUpload, SetTags)
+"""Commands that are refused while there still is room for those that make some."""
 
 _Future = asyncio.Future[CommandResult]
 
@@ -78,6 +89,8 @@ class ReplicaStore:
         self.replica = replica
         self.stats = CatalogStats()
         self.is_full = False
+        self.without_room: frozenset[PartitionId] = frozenset()
+        """Partitions of which a majority is on drives at their reserve: the rest is for deletes."""
         self.busy_since: float | None = None
         """Monotonic time at which the operation of the drive began that is under way; None between them."""
         self._transport = transport
@@ -162,6 +175,8 @@ class ReplicaStore:
         """Queue a command; the future has its result, or its refusal, once that is durable and applied here."""
         if not self.is_usable or self._loop is None:
             raise DriveUnavailable("the catalogue is out of service", drive=self.replica)
+        if partition in self.without_room and isinstance(command, GROWING):
+            raise StorageFull("the drives of the catalogue have reached their reserve")
         weight = weight_of(command)
         if (
             len(self._waiting) >= QUEUE_COMMANDS_MAX

@@ -212,7 +212,7 @@ async def _open_on_one(
         control,
         cluster_id=cluster_id,
         clock=clock,
-        settings=DriveSettings(reserve_bytes=settings.storage.reserve_bytes),
+        settings=DriveSettings(reserve_bytes=settings.storage.reserve_bytes or None),
         system=TimedSystem(metrics.flush_seconds),
     )
     stack.callback(drives.close)

@@ -96,6 +96,11 @@ class DriveSites:
         self._settings = settings
         self._system = system
 
+    @property
+    def reserve_bytes(self) -> int | None:
+        """Room that each drive keeps; None for the rule of `objstore.storage.headroom`."""
+        return self._settings.reserve_bytes
+
     # --- start
 
     def open_formatted(self) -> None:

@@ -39,6 +39,7 @@ from objstore.model.names import DriveId
 from objstore.server.drive_sites import DriveSites, Site, mount_of, same_directory
 from objstore.server.replicas import NodeReplicas
 from objstore.service.rebuild import mark_for_rebuild
+from objstore.storage.headroom import usage_of
 from objstore.storage.layout import TMP_NAME, read_identity
 from objstore.storage.posix_drive import PosixDrive
 from objstore.storage.publish import replace_file
@@ -100,7 +101,8 @@ class DriveWatch:
         previous, count = DriveState.FINE, 0
         try:
             while True:
-                state = await _in_thread(thread, partial(look_at, site))
+                state, lacks_room = await _in_thread(thread, partial(self._look, site))
+                self._replicas.keeper.limit(ReplicaId(site.drive_id), lacks_room=lacks_room)
                 previous, count = state, count + 1 if state is previous else 1
                 if site.drive is not None:
                     await self._watch_in_service(site, state)
@@ -109,6 +111,16 @@ class DriveWatch:
                 await anyio.sleep(LOOK_EVERY_S)
         finally:
             thread.shutdown(wait=False)
+
+    def _look(self, site: Site) -> tuple[DriveState, bool]:
+        """Return the state of a directory, and whether it has no more room than its reserve; blocks."""
+        state = look_at(site)
+        if state is not DriveState.FINE:
+            return state, False
+        try:
+            return state, not usage_of(site.directory, self._sites.reserve_bytes).takes(0)
+        except OSError:
+            return DriveState.DAMAGED, False
 
     async def _watch_in_service(self, site: Site, state: DriveState) -> None:
         fault = self._replicas.fault_of(site.drive_id)

@@ -104,7 +104,7 @@ async def open_replicated(
     sites = DriveSites(
         settings.storage.dirs,
         clock,
-        DriveSettings(reserve_bytes=settings.storage.reserve_bytes),
+        DriveSettings(reserve_bytes=settings.storage.reserve_bytes or None),
         TimedSystem(metrics.flush_seconds),
     )
     stack.callback(sites.close)

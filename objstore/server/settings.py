@@ -34,7 +34,6 @@ __all__ = [
     "setting_rows",
 ]
 
-_GIB = 1024 * MIB
 _DAY_S = 24 * 3600
 
 
@@ -268,9 +267,10 @@ class StorageSettings:
     )
     reserve_bytes: int = _setting(
         Kind.BYTES,
-        "Free space that a drive keeps: below it new data is refused, deletes still work.",
-        default=1 * _GIB,
-        danger="A metadata store that runs out of space can take no deletes either: do not set it to 0.",
+        "Free space that a drive keeps: below it new data is refused, deletes still work. 0 takes 2 % of the filesystem, "
+        "at least 1 GiB, yet never more than a tenth of it.",
+        default=0,
+        danger="A metadata store that runs out of space can take no deletes either: leave it some.",
     )
 
 

@@ -110,4 +110,4 @@ async def _open_replicated(
 
 
 def _drive_settings(settings: Settings) -> DriveSettings:
-    return DriveSettings(reserve_bytes=settings.storage.reserve_bytes)
+    return DriveSettings(reserve_bytes=settings.storage.reserve_bytes or None)

@@ -103,11 +103,15 @@ class LoopDrives:
         _run("e2fsck", "-fy", str(self._image(number)), well=(0, 1))
         self.mount(number)
 
-    def fill(self, number: int) -> None:
-        """Take all of the room."""
-        with (self.directories[number] / _FILLER).open("ab", buffering=0) as file:
+    def fill(self, number: int, *, leaving_bytes: int = 0) -> None:
+        """Take all of the room but that much."""
+        directory = self.directories[number]
+        with (directory / _FILLER).open("ab", buffering=0) as file:
             size = 1 << 20
             while size >= 512:
+                status = os.statvfs(directory)
+                if leaving_bytes and status.f_bavail * status.f_frsize <= leaving_bytes + size:
+                    return
                 try:
                     file.write(bytes(size))
                 except OSError as error:

@@ -29,6 +29,7 @@ BUCKET = "faults"
 COUNT = 6
 PAUSE_S = 2.0
 """The longest that one request may take while a drive fails."""
+RESERVE_BYTES = 16 << 20
 RETURN_S = 20.0
 CLIENTS = 3
 TURN_S = 0.01
@@ -175,7 +176,7 @@ def wait_until_rebuilt(server, count):
 
 @contextmanager
 def serving(drives):
-    environment = {"OBJSTORE_RESERVE_BYTES": "16777216", "OBJSTORE_TRASH_RETENTION_S": "2"}
+    environment = {"OBJSTORE_RESERVE_BYTES": str(RESERVE_BYTES), "OBJSTORE_TRASH_RETENTION_S": "2"}
     with S3Server(drives.directories, buckets=[BUCKET], environment=environment) as server:
         try:
             yield server
@@ -251,6 +252,30 @@ def test_any_directory_may_be(drives, fault):
         server.kill()
         server.start()
         check_all(server, load.expected)
+
+
+def test_full_drives_say_so_and_still_delete(drives):
+    """Five of six at their reserve: small and large bodies get the error for it at once, deletes make room again."""
+    with serving(drives) as server:
+        client = client_of(server)
+        for number in range(4):
+            client.put_object(Bucket=BUCKET, Key=f"k{number}", Body=bytes(1000))
+        for number in range(5):
+            drives.fill(number, leaving_bytes=RESERVE_BYTES // 2)
+        deadline = time.monotonic() + 5.0
+        answers = []
+        while not answers or "InsufficientStorage" not in answers[-1]:
+            assert time.monotonic() < deadline, answers
+            try:
+                client.put_object(Bucket=BUCKET, Key="k0", Body=bytes(1000))
+            except client.exceptions.ClientError as error:
+                answers.append(error.response["Error"]["Code"])
+        with pytest.raises(client.exceptions.ClientError, match="InsufficientStorage"):
+            client.put_object(Bucket=BUCKET, Key="large", Body=bytes(200_000))
+        assert read(client, "k1") == bytes(1000)
+        for number in range(4):
+            client.delete_object(Bucket=BUCKET, Key=f"k{number}")
+        assert client.list_objects_v2(Bucket=BUCKET)["KeyCount"] == 0
 
 
 @pytest.mark.parametrize("number", [0, 3])
