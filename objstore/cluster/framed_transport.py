@@ -47,6 +47,8 @@ from objstore.model.errors import (
 __all__ = ["FramedConnection", "FramedServer", "Handler", "TransportLimits", "connect"]
 
 _READ_BYTES: Final = 256 * 1024
+_CONGESTED_BYTES: Final = 64 * 1024
+"""As many bytes wait for the other side before callers wait, too: asyncio's own high-water mark."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,21 +96,38 @@ class FramedConnection:
             raise SlowDown
         self._last_id += 1
         request_id = self._last_id
-        answer: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        answer: asyncio.Future[bytes] = loop.create_future()
         self._waiting[request_id] = answer
+        # A timer of its own: asyncio.timeout costs a call several times as much.
+        timer = loop.call_later(deadline_s, self._expire, request_id)
         try:
-            async with asyncio.timeout(deadline_s):
-                await self._stream.room()
-                self._stream.send(Request(request_id, method, body))
-                return await answer
-        except TimeoutError:
-            self._stream.send(Cancel(request_id))
-            raise Unavailable("no answer in time: the outcome is unknown", peer=self.peer) from None
+            if self._stream.is_congested:
+                await self._enter(deadline_s)
+            self._stream.send(Request(request_id, method, body))
+            return await answer
         except asyncio.CancelledError:
             self._stream.send(Cancel(request_id))
             raise
         finally:
+            timer.cancel()
             del self._waiting[request_id]
+
+    async def _enter(self, deadline_s: float) -> None:
+        """Wait until the other side takes more."""
+        try:
+            async with asyncio.timeout(deadline_s):
+                await self._stream.room()
+        except TimeoutError:
+            raise Unavailable("the other side takes no requests", peer=self.peer) from None
+
+    def _expire(self, request_id: int) -> None:
+        answer = self._open_answer(request_id)
+        if answer is not None:
+            self._stream.send(Cancel(request_id))
+            answer.set_exception(
+                Unavailable("no answer in time: the outcome is unknown", peer=self.peer)
+            )
 
     def close(self) -> None:
         """End the stream after what is already on its way out."""
@@ -177,7 +196,8 @@ class FramedConnection:
             reply = Failure.of(request.request_id, error)
         except Exception as error:  # noqa: BLE001 - whatever it is, the caller must hear of it
             reply = Failure.of(request.request_id, InvariantError(f"{request.method}: {error!r}"))
-        await self._stream.room()
+        if self._stream.is_congested:
+            await self._stream.room()
         self._stream.send(reply)
 
     def _served(self, request_id: int, _task: asyncio.Task[None]) -> None:
@@ -187,12 +207,23 @@ class FramedConnection:
 
 
 class _Stream:
-    """Frames on a pair of asyncio streams."""
+    """Frames on a pair of asyncio streams.
+
+    Frames that are sent in one turn of the event loop leave together: answers to a group commit come in groups, and so do
+    the requests that they set off.
+    """
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._reader = reader
         self._writer = writer
         self._decoder = FrameDecoder()
+        self._loop = asyncio.get_running_loop()
+        self._sending: list[bytes | bytearray] = []
+
+    @property
+    def is_congested(self) -> bool:
+        """Tell whether the other side is behind with reading: wait for `room` before sending more."""
+        return self._writer.transport.get_write_buffer_size() > _CONGESTED_BYTES
 
     async def receive(self) -> list[Frame]:
         """Return the next whole frames, none at the end of the stream; raise `OSError` or `CorruptRecord`."""
@@ -203,8 +234,16 @@ class _Stream:
 
     def send(self, frame: Frame) -> None:
         """Put a frame on its way; dropped where the stream is closed."""
-        if not self._writer.is_closing():
-            self._writer.write(encode_frame(frame))
+        if self._writer.is_closing():
+            return
+        if not self._sending:
+            self._loop.call_soon(self._flush)
+        self._sending.append(encode_frame(frame))
+
+    def _flush(self) -> None:
+        sending, self._sending = self._sending, []
+        if sending and not self._writer.is_closing():
+            self._writer.write(sending[0] if len(sending) == 1 else b"".join(sending))
 
     async def room(self) -> None:
         """Wait until the other side takes what was sent before; return at once where it does."""
@@ -212,12 +251,13 @@ class _Stream:
             await self._writer.drain()
 
     def close(self) -> None:
-        """End the stream."""
+        """End the stream after what was sent."""
+        self._flush()
         self._writer.close()
 
     async def end(self) -> None:
-        """End the stream and wait until it is closed."""
-        self._writer.close()
+        """End the stream after what was sent, and wait until it is closed."""
+        self.close()
         with suppress(OSError):
             await self._writer.wait_closed()
 
