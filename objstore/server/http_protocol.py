@@ -111,6 +111,8 @@ class HttpProtocol(HttpToolsProtocol):
         self._linger_bytes = 0
         self._is_deaf = False
         self._unread_after: int | None = None
+        self._framing_of_body = b""
+        self._is_reframing = False
 
     # --- connection ---------------------------------------------------------------------------------------
 
@@ -226,9 +228,7 @@ class HttpProtocol(HttpToolsProtocol):
             self._deadline_s = self.limits.now_s + self.limits.head_s
         self._bare_bytes += len(data)
         try:
-            self.parser.feed_data(data)
-        except httptools.HttpParserUpgrade:
-            self._end_after_this()
+            self._parse(data)
         except httptools.HttpParserError as error:
             self._malformed(error)
             return
@@ -238,18 +238,43 @@ class HttpProtocol(HttpToolsProtocol):
             if self._bare_bytes > HEAD_BYTES_MAX:
                 self._refuse_head()
 
+    def _parse(self, data: bytes) -> None:
+        """Feed the parser. It ends where a head offers to upgrade; that is declined (RFC 9110, section 7.8).
+
+        Then a new parser, shown the framing of the body alone, reads on behind that head.
+        """
+        rest = memoryview(data)
+        while True:
+            try:
+                self.parser.feed_data(rest)
+            except httptools.HttpParserUpgrade as offer:
+                if not self._framing_of_body:
+                    self._end_after_this()
+                    return
+                rest = rest[offer.args[0] :]
+                framing, self._framing_of_body = self._framing_of_body, b""
+                self.parser = httptools.HttpRequestParser(self)
+                self._is_reframing = True
+                self.parser.feed_data(b"PUT / HTTP/1.1\r\n" + framing + b"\r\n\r\n")
+                self._is_reframing = False
+            else:
+                return
+
     def on_message_begin(self) -> None:
         """Begin a request."""
+        if self._is_reframing:
+            return
         super().on_message_begin()
         self._is_in_message = self._is_in_head = self._line_is_open = True
 
     def on_url(self, url: bytes) -> None:
         """Gather the target."""
-        self.url += url
+        if not self._is_reframing:
+            self.url += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Gather a header. Those after a chunked body are dropped: the head was judged without them."""
-        if not self._is_in_head:
+        if not self._is_in_head or self._is_reframing:
             return
         name = name.lower()
         if name == b"expect" and value.lower() == b"100-continue":
@@ -258,6 +283,8 @@ class HttpProtocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         """Hand the request to the application, or queue it behind the one that is being answered."""
+        if self._is_reframing:
+            return
         self._line_is_open = self._is_in_head = False
         self._deadline_s = math.inf
         self._bare_bytes = 0
@@ -267,7 +294,7 @@ class HttpProtocol(HttpToolsProtocol):
         if version not in {"1.1", "1.0"} or method == "CONNECT":
             raise _RefusedError(505 if method != "CONNECT" else 405)
         if parser.should_upgrade():
-            self._refuse_body_of_upgrade()
+            self._note_body_of_upgrade()
         scope: dict[str, Any] = self.scope  # type: ignore[assignment]
         scope["method"] = method
         scope["http_version"] = version
@@ -298,14 +325,18 @@ class HttpProtocol(HttpToolsProtocol):
         if len(self.url) > TARGET_BYTES_MAX:
             raise _RefusedError(414)
 
-    def _refuse_body_of_upgrade(self) -> None:
-        """Refuse a body together with an offer to upgrade: the parser takes it for bytes of the other protocol.
+    def _note_body_of_upgrade(self) -> None:
+        """Remember how the body is framed that comes with an offer to upgrade: the parser ends at the head.
 
-        Served as if it had none, a write would store an empty object.
+        It takes the body for bytes of the other protocol. Served as if it had none, a write would store an empty object.
         """
         headers = dict(self.headers)
-        if b"transfer-encoding" in headers or int(headers.get(b"content-length", b"0")):
-            raise _RefusedError(501)
+        if coding := headers.get(b"transfer-encoding"):
+            if coding.lower() != b"chunked":
+                raise _RefusedError(501)
+            self._framing_of_body = b"Transfer-Encoding: chunked"
+        elif int(length := headers.get(b"content-length", b"0")):
+            self._framing_of_body = b"Content-Length: " + length
 
     def _origin_form(self, target: bytes) -> bytes:
         """Return the path of an absolute target, whose authority must be the one that the Host header names."""
@@ -337,6 +368,8 @@ class HttpProtocol(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         """Note the end of the request."""
+        if self._framing_of_body:
+            return
         self._is_in_message = False
         self._is_in_head = self._line_is_open = True
         self._bare_bytes = 0
@@ -487,7 +520,7 @@ _REFUSALS = {
     501: (
         501,
         "NotImplemented",
-        "A body cannot be sent together with an offer to upgrade the protocol.",
+        "This transfer coding cannot be sent together with an offer to upgrade the protocol.",
     ),
     505: (505, "HttpVersionNotSupported", "The HTTP version specified is not supported."),
 }

@@ -274,7 +274,7 @@ def test_an_absolute_target_names_the_same_object(server, place):
 
 
 def test_an_offer_to_upgrade_is_declined(server, place):
-    """RFC 9110, section 7.8: a read is served as HTTP/1.1; a body is refused, or an empty object would be stored."""
+    """RFC 9110, section 7.8: reads and writes are served as HTTP/1.1, and so is what follows on the connection."""
     client, bucket = place
     upgrade = (("connection", "upgrade"), ("upgrade", "h2c"))
     with Wire(server) as wire:
@@ -284,9 +284,17 @@ def test_an_offer_to_upgrade_is_declined(server, place):
     for more, body in (((), b"body"), ((chunked,), b"4\r\nbody\r\n0\r\n\r\n")):
         call = RawCall("PUT", f"/{bucket}/x", headers=(*upgrade, *more), body=body)
         with Wire(server) as wire:
-            wire.send(rendered(client.signed(call, payload="UNSIGNED-PAYLOAD")))
-            check_refusal(wire.answer(), 501, "NotImplemented")
-    assert b"<Key>x</Key>" not in keys_of(client, bucket)
+            wire.send(rendered(client.signed(call, payload="UNSIGNED-PAYLOAD")) * 2)
+            assert [wire.answer().status, wire.answer().status] == [200, 200]
+            read = rendered(client.signed(RawCall("GET", f"/{bucket}/x")))
+            assert wire.send(read).answer().body == b"body"
+    call = RawCall(
+        "PUT", f"/{bucket}/y", headers=(*upgrade, ("transfer-encoding", "gzip, chunked"))
+    )
+    with Wire(server) as wire:
+        wire.send(rendered(client.signed(call, payload="UNSIGNED-PAYLOAD")))
+        check_refusal(wire.answer(), 501, "NotImplemented")
+    assert b"<Key>y</Key>" not in keys_of(client, bucket)
 
 
 # --- ends of connections -----------------------------------------------------------------------------

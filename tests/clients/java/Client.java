@@ -117,8 +117,7 @@ public final class Client {
 
     private void presigned() throws Exception {
         byte[] body = pattern(1000);
-        // Its default offers an upgrade to HTTP/2 with every request over http; bodies are refused together with that.
-        HttpClient web = HttpClient.newBuilder().version(HttpClient.Version.HTTP_1_1).build();
+        HttpClient web = HttpClient.newHttpClient();
         S3Configuration pathStyle = S3Configuration.builder().pathStyleAccessEnabled(true).build();
         try (S3Presigner signer = S3Presigner.builder().serviceConfiguration(pathStyle).build()) {
             URI up = signer.presignPutObject(p -> p.signatureDuration(Duration.ofMinutes(1))
