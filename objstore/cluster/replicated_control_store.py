@@ -155,9 +155,9 @@ class ReplicatedControlStore:
     # --- copies that come and go
 
     def was_full(self, name: str) -> bool:
-        """Tell whether a copy is behind only because its drive was full: it may be given everything again."""
+        """Tell whether a copy may be given everything again: its drive was full, or still was when that was tried."""
         copy = self._copies.get(name)
-        return copy is not None and isinstance(copy.failure, apsw.FullError)
+        return copy is None or isinstance(copy.failure, apsw.FullError)
 
     def lose(self, name: str) -> None:
         """Stop writing a copy: its drive is gone."""
