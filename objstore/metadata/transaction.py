@@ -56,6 +56,10 @@ class _PoisonError(Exception):
         self.error = error
 
 
+class _MixedError(Exception):
+    """The rows of a batch cannot be written, and nobody knows whose they are."""
+
+
 class _Replica:
     """Log, state and results of one partition in this file.
 
@@ -133,6 +137,9 @@ class Transactor:
                 self._roll_back()
                 answers = _without_results(answers)
                 answers[poison.position] = poison.error
+            except _MixedError:
+                self._roll_back()
+                return self._one_by_one(batch, _without_results(answers))
             except apsw.Error:
                 self._replicas.clear()
                 raise
@@ -142,6 +149,15 @@ class Transactor:
     def abandon(self) -> None:
         """Roll back what is open; raise `apsw.Error` if even that fails."""
         self._roll_back()
+
+    def _one_by_one(
+        self, batch: Sequence[tuple[PartitionId, Command]], known: Sequence[Answer | None]
+    ) -> list[Answer]:
+        """Give each command a transaction of its own: one of them writes what cannot be written."""
+        return [
+            self.run([item])[0] if answer is None else answer
+            for item, answer in zip(batch, known, strict=True)
+        ]
 
     def _attempt(
         self, batch: Sequence[tuple[PartitionId, Command]], answers: list[Answer | None]
@@ -174,7 +190,19 @@ class Transactor:
                 replica.read_ahead([command for _, command in payload])
             for position, command in payload:
                 answers[position] = self._answer(replica, position, command)
-            replica.finish_entry(entry.index, max(command.at for _, command in payload))
+            self._finish(replica, entry.index, payload)
+
+    @staticmethod
+    def _finish(replica: _Replica, index: int, payload: _Payload) -> None:
+        """Write what the commands of an entry changed; their rows go to SQLite here, many in a statement."""
+        try:
+            replica.finish_entry(index, max(command.at for _, command in payload))
+        except Exception as error:
+            if isinstance(error, apsw.Error) and not isinstance(error, FAULTS_OF_COMMAND):
+                raise
+            if len(payload) > 1:
+                raise _MixedError from error
+            raise _PoisonError(payload[0][0], _bug(error)) from error
 
     def _replica(self, partition: PartitionId, position: int) -> _Replica:
         replica = self._replicas.get(partition)

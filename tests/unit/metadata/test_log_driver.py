@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+from msgspec.structs import replace
 
 from objstore.metadata import log_driver, wal_keeper
 from objstore.metadata.commands import Deleted, Done, OpenShard, Written
@@ -89,6 +90,26 @@ def test_a_command_with_a_bug_does_not_poison_its_batch(tmp_path):
         assert isinstance(second, InvariantError)
         assert isinstance(first, Written)
         assert isinstance(third, Written)
+
+    assert run(tmp_path, scenario) == []
+
+
+def test_a_row_that_cannot_be_written_does_not_poison_its_batch(tmp_path):
+    """Rows are written together; the others of the batch must not pay for the one that SQLite refuses."""
+
+    async def scenario(writer, kit):
+        broken = kit.put(b"x")
+        broken = replace(broken, version=replace(broken.version, owner=2**70))
+        commands = [kit.put(b"a"), broken, kit.put(b"b")]
+        pending = [writer.submit(PARTITION, command) for command in commands]
+        first, second, third = await asyncio.gather(*pending, return_exceptions=True)
+        assert isinstance(second, InvariantError)
+        assert isinstance(first, Written)
+        assert isinstance(third, Written)
+        with pytest.raises(InvariantError):
+            await writer.submit(PARTITION, broken)
+        rows = writer._connection.execute("SELECT key FROM objects ORDER BY key").fetchall()
+        assert rows == [(b"a",), (b"b",)]
 
     assert run(tmp_path, scenario) == []
 
