@@ -81,3 +81,13 @@ def test_a_reader_that_leaves_last_changes_nothing(tmp_path):
     reader.close()
     assert (path.read_bytes(), wal.read_bytes()) == before
     assert before[1]
+
+
+def test_statements_are_planned_once(tmp_path):
+    """Planning a join again for each value that is bound to it costs four times the look-up."""
+    path = tmp_path / "a.sqlite"
+    writer = open_writer(path, application_id=7, cache_kib=1024)
+    reader = open_reader(path, cache_kib=1024)
+    for connection in (writer, reader):
+        assert connection.config(apsw.SQLITE_DBCONFIG_ENABLE_QPSG, -1) == 1
+        connection.close()
