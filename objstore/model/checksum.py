@@ -26,6 +26,9 @@ class ChecksumAlgorithm(Enum):
     XXHASH3 = "xxhash3"
     XXHASH128 = "xxhash128"
 
+    # Members are singletons. Enum's own hash is a function in Python, and every small write asks for it twenty times.
+    __hash__ = object.__hash__
+
 
 class ChecksumType(Enum):
     """Over the bytes of the object, or over the digests of its parts."""
