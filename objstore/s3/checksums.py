@@ -49,7 +49,7 @@ _NOT_VALUES: Final = frozenset(
 _STREAMING: Final = "STREAMING-"
 _TRAILER_SUFFIX: Final = "-TRAILER"
 _DIGITS: Final = re.compile(r"[0-9]{1,19}", re.ASCII)
-_COMPOSITE_VALUE: Final = re.compile(r"([A-Za-z0-9+/=]+)-([0-9]{1,5})", re.ASCII)
+_COMPOSITE_VALUE: Final = re.compile(r"([A-Za-z0-9+/=]+)-([1-9][0-9]{0,4})", re.ASCII)
 _MULTIPLE_TEXT: Final = (
     "Expecting a single x-amz-checksum- header. Multiple checksum Types are not allowed."
 )

@@ -243,10 +243,10 @@ def test_any_directory_may_be(drives, fault):
                 load.reach(LOAD.get(fault, 60))
                 if mend is not None:
                     mend(drives, number)
+                if fault in REBUILT:  # first: before the loss is noticed, everything looks whole
+                    wait_until_rebuilt(server, count)
                 wait_until_whole(server, drives.directories[number])
                 wait_until_it_goes_on(server)
-                if fault in REBUILT:
-                    wait_until_rebuilt(server, count)
         judge(load)
         check_all(server, load.expected)
         server.kill()

@@ -181,7 +181,10 @@ class SimReplica:
             self._wake()
 
     def hear_of_leader(self, epoch: Epoch, leader: ReplicaId) -> None:
-        """Hear from the control store that another replica was named."""
+        """Hear from the control store that another replica was named; in the quiet, only of who is named now."""
+        control = self.cluster.control
+        if self.cluster.is_quiet and (control.epoch, control.leader) != (epoch, leader):
+            return
         if self._is_awake(self.hear_of_leader, epoch, leader):
             self.log.observe_leader(epoch, leader)
             self._wake()

@@ -172,6 +172,9 @@ def test_complete_speaks_of_the_object_and_not_of_its_document():
     assert object_checksum({"x-amz-checksum-type": "COMPOSITE"}) is None
     with pytest.raises(BadRequestError):
         object_checksum({"x-amz-checksum-crc32": "AAAA-2"})
+    for count in ("0", "007", "-2"):
+        with pytest.raises(BadRequestError):
+            object_checksum({"x-amz-checksum-crc32": f"AAAAAA==-{count}"})
 
 
 DEFAULT_TYPES = {CRC32: "COMPOSITE", ChecksumAlgorithm.CRC64NVME: "FULL_OBJECT"}
