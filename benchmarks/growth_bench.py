@@ -74,7 +74,7 @@ VERSIONS = (1, 10, 100, 1_000, 10_000)
 PARTS = (1, 10, 100, 1_000, 10_000)
 CONNECTIONS = (1, 10, 100, 1_000)
 DIRECTORIES = (1, 2, 3, 6, 12)
-OBJECT_SIZES = (MIB, 64 * MIB, 512 * MIB)
+OBJECT_SIZES = (MIB, 8 * MIB, 64 * MIB, 512 * MIB)
 MEMORY_CONNECTIONS = (1, 4, 16, 64, 256)
 PART_BYTES = 5 * MIB
 LAST_PART_BYTES = 1 * MIB
@@ -246,6 +246,27 @@ def pages_of(run: Run, path: bytes, pairs: Pairs, element: bytes) -> Iterator[Sc
         yield page(path, pairs, element=element)
 
 
+class Shape(NamedTuple):
+    """What the parts of an upload look like."""
+
+    count: int
+    is_uneven: bool
+    """Whether no two parts have the same size: the store keeps runs of equal sizes."""
+
+    @property
+    def sizes(self) -> list[int]:
+        """Sizes of all parts but the last."""
+        step = int(self.is_uneven)
+        return [PART_BYTES + part * step for part in range(1, self.count)]
+
+    @property
+    def uploads_count(self) -> int:
+        return max(3, min(100, max(PARTS) // self.count))
+
+    def operation(self, name: str) -> str:
+        return name + (", sizes differ" if self.is_uneven else "")
+
+
 def parts_case(run: Run) -> None:
     """All parts but the last are rows only, stored behind the server's back: nothing reads their bytes."""
     meter = Meter("parts", run.output)
@@ -253,44 +274,44 @@ def parts_case(run: Run) -> None:
         data = Path(place, "data")
         with S3Server([data], buckets=("parts",)) as server:
             uploads = {
-                count: [create_upload(server, count, number) for number in range(uploads_of(count))]
+                shape: [create_upload(server, shape, turn) for turn in range(shape.uploads_count)]
                 for count in run.points(PARTS)
+                for shape in (Shape(count, is_uneven=False), Shape(count, is_uneven=True))
             }
             server.stop()
             asyncio.run(fill_parts(data, uploads))
             server.start()
-            for count, opened in uploads.items():
-                parts_point(run, server, meter, (count, opened))
+            for shape, opened in uploads.items():
+                parts_point(run, server, meter, (shape, opened))
                 meter.flush()
 
 
-def uploads_of(parts: int) -> int:
-    return max(3, min(100, max(PARTS) // parts))
-
-
-def create_upload(server: S3Server, parts: int, number: int) -> Upload:
-    key = f"{parts}/{number:05d}"
+def create_upload(server: S3Server, shape: Shape, turn: int) -> Upload:
+    key = f"{shape.count}/{int(shape.is_uneven)}/{turn:05d}"
     answer = ask(server, Request(b"POST", f"/parts/{key}".encode(), b"uploads="))
     upload_id = UploadId(answer.element(b"UploadId"))
     return Upload(upload_id, ObjectKey(key.encode()), initiated=1, owner=OWNER, initiator=OWNER)
 
 
-async def fill_parts(data: Path, uploads: dict[int, list[Upload]]) -> None:
+async def fill_parts(data: Path, uploads: dict[Shape, list[Upload]]) -> None:
     async with behind_the_back(data) as files:
         record = await files.registry.find("parts")
         kit = CommandKit(record.bucket_id, at=record.created + 1)
         commands = (
-            (upload.key, kit.put_part(upload, part, PART_BYTES))
-            for count, opened in uploads.items()
+            (upload.key, kit.put_part(upload, part, size))
+            for shape, opened in uploads.items()
             for upload in opened
-            for part in range(1, count)
+            for part, size in enumerate(shape.sizes, start=1)
         )
         await submit_all(files.catalog, record, commands)
 
 
-def parts_point(run: Run, server: S3Server, meter: Meter, where: tuple[int, list[Upload]]) -> None:
+def parts_point(
+    run: Run, server: S3Server, meter: Meter, where: tuple[Shape, list[Upload]]
+) -> None:
     """List the parts of uploads, complete them, and read from their last parts."""
-    count, uploads = where
+    shape, uploads = where
+    count, sizes = shape.count, shape.sizes
     last = Bodies(LAST_PART_BYTES)
     last.warm()
     names = [
@@ -298,19 +319,25 @@ def parts_point(run: Run, server: S3Server, meter: Meter, where: tuple[int, list
         for upload in uploads
     ]
     play(server, (put_part(path, upload, count, last) for path, upload in names))
-    parts_pages(run, server, meter, (count, *names[0]))
-    etags = [md5_of(b"%d %d" % (part, PART_BYTES)).encode() for part in range(1, count)]
+    if not shape.is_uneven:
+        parts_pages(run, server, meter, (count, *names[0]))
+    etags = [md5_of(b"%d %d" % part).encode() for part in enumerate(sizes, start=1)]
     etags.append(md5_of(bytes(last.window(0))).encode())
-    share = -(-len(names) // run.rounds)
-    for start in range(0, len(names), share):
-        some = names[start : start + share]
-        complete = (plain(complete_request(*name, etags), 200) for name in some)
-        meter.measure(server, (count, "complete"), complete, clients=1)
-    at = (count - 1) * PART_BYTES + LAST_PART_BYTES // 2
+    completes = [plain(complete_request(*name, etags), 200) for name in names]
+    if shape.is_uneven:
+        play(server, completes)
+    else:
+        share = -(-len(names) // run.rounds)
+        for start in range(0, len(names), share):
+            some = completes[start : start + share]
+            meter.measure(server, (count, "complete"), some, clients=1)
+    at = sum(sizes) + LAST_PART_BYTES // 2
     for _ in range(run.rounds):
-        paths = (names[number % len(names)][0] for number in range(run.requests))
+        paths = [names[turn % len(names)][0] for turn in range(run.requests)]
+        heads = (plain(Request(b"HEAD", path), 200) for path in paths)
+        meter.measure(server, (count, shape.operation("head")), heads)
         ranges = (read_range(path, at, RANGE_BYTES) for path in paths)
-        meter.measure(server, (count, "get 64 KiB of the last part"), ranges)
+        meter.measure(server, (count, shape.operation("get 64 KiB of the last part")), ranges)
 
 
 def parts_pages(run: Run, server: S3Server, meter: Meter, where: tuple[int, bytes, bytes]) -> None:
