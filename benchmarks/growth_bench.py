@@ -337,7 +337,7 @@ def parts_point(
         heads = (plain(Request(b"HEAD", path), 200) for path in paths)
         meter.measure(server, (count, shape.operation("head")), heads)
         ranges = (read_range(path, at, RANGE_BYTES) for path in paths)
-        meter.measure(server, (count, shape.operation("get 64 KiB of the last part")), ranges)
+        meter.measure(server, (count, shape.operation("range of the last part")), ranges)
 
 
 def parts_pages(run: Run, server: S3Server, meter: Meter, where: tuple[int, bytes, bytes]) -> None:

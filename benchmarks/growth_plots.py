@@ -17,8 +17,8 @@ from xml.sax.saxutils import escape
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")
-LEFT, TOP, WIDTH, HEIGHT = 70, 40, 430, 260
-LEGEND, BELOW = 230, 60
+LEFT, TOP, WIDTH, HEIGHT = 78, 40, 430, 260
+LEGEND, BELOW = 270, 60
 Rows = dict[str, dict[int, dict]]
 """Of each operation, by x, the line of the point."""
 
@@ -84,10 +84,10 @@ class Axis(NamedTuple):
         return round(self.start + (value - low) / (high - low) * self.length, 1)
 
     def ticks(self) -> list[float]:
-        """Return round numbers: of a logarithmic axis 1, 2, 5, ...; only 1, 10, 100 where it is long."""
+        """Return round numbers: of a logarithmic axis 1, 2, 5, ..., or 1, 3, 10, ... where it is long."""
         if self.is_log:
             decades = range(math.floor(math.log10(self.low)), math.ceil(math.log10(self.high)) + 1)
-            leading = (1, 2, 5) if len(decades) < 5 else (1,)
+            leading = (1, 2, 5) if self.high < 200 * self.low else (1, 3)
             every = [digit * 10.0**decade for decade in decades for digit in leading]
         else:
             rough = (self.high - self.low) / 5
