@@ -2,8 +2,8 @@
 
     python benchmarks/growth_plots.py LINES.jsonl... [--docs DIR]
 
-Writes docs/images/growth-*.svg, and in docs/performance.md what stands between the markers of each chart; what the curves mean is
-said around the markers, by hand. Of several lines of the same point the one of least cost counts.
+Writes docs/images/growth-*.svg, and in docs/performance.md what stands between the markers of each chart; what the curves
+mean is said around the markers, by hand. Of several lines of a point that of least cost counts, of peaks of memory the largest.
 """
 
 from __future__ import annotations
@@ -204,9 +204,16 @@ def load(paths: list[Path]) -> dict[str, Rows]:
                 continue
             points = cases.setdefault(line["case"], {}).setdefault(line["operation"], {})
             known = points.get(line["x"])
-            if known is None or line.get("cpu_us", 0) < known.get("cpu_us", 0):
+            if known is None or is_better(line, known):
                 points[line["x"]] = line
     return cases
+
+
+def is_better(line: dict, known: dict) -> bool:
+    """Tell which line of a point counts: of peaks of memory the largest, else that of least cost."""
+    if "memory" in line["case"]:
+        return line["rss_mib"] > known["rss_mib"]
+    return line.get("cpu_us", 0) < known.get("cpu_us", 0)
 
 
 def main() -> None:
