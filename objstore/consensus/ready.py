@@ -166,6 +166,11 @@ class Ready(msgspec.Struct, frozen=True):
     trace: Sequence[Trace] = ()
 
     @property
+    def may_send_appends_early(self) -> bool:
+        """Tell whether append requests may leave before step 1 is over: it changes no promise and takes nothing back."""
+        return self.hard_state is None and self.snapshot is None and not self.truncate_from
+
+    @property
     def must_persist(self) -> bool:
         """Tell whether step 1 has anything to do."""
         return bool(

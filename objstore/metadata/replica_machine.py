@@ -245,7 +245,7 @@ class ReplicaMachine:
                 ready = replica.log.take_ready()
                 self._note(replica, ready)
                 self._held.append((replica, ready))
-                if _may_send_early(ready):
+                if ready.may_send_appends_early:
                     for message in ready.messages:
                         if isinstance(message, AppendRequest):
                             self._outlet.send(partition, message)
@@ -354,7 +354,7 @@ class ReplicaMachine:
 
     def _finish_ready(self, replica: PartitionReplica, ready: Ready, now: Instant) -> None:
         partition, log = replica.partition, replica.log
-        is_sent = _may_send_early(ready)
+        is_sent = ready.may_send_appends_early
         for message in ready.messages:
             if not (is_sent and isinstance(message, AppendRequest)):
                 self._outlet.send(partition, message)
@@ -594,7 +594,3 @@ class ReplicaMachine:
     def _turn_away(self, batch: Sequence[Proposal], error: ObjstoreError) -> None:
         for item in batch:
             self._outlet.answer(item.ticket, error)
-
-
-def _may_send_early(ready: Ready) -> bool:
-    return ready.hard_state is None and ready.snapshot is None and not ready.truncate_from

@@ -50,11 +50,6 @@ class CrashPoint(Enum):
     BEFORE_ADVANCE = "applied, not advanced"
 
 
-def may_send_early(ready: Ready) -> bool:
-    """Tell whether appends may leave before the sync: they speak of nothing but entries of a promised epoch."""
-    return ready.hard_state is None and ready.snapshot is None and not ready.truncate_from
-
-
 class SimReplica:
     """One life after another of one store."""
 
@@ -280,7 +275,12 @@ class SimReplica:
     def persist(self, ready: Ready) -> None:
         """Step 1: one transaction, and its sync."""
         disk, now = self.disk, self.loop.now
-        if self._sends_early and ready.messages and not self._sent_early and may_send_early(ready):
+        if (
+            self._sends_early
+            and ready.messages
+            and not self._sent_early
+            and ready.may_send_appends_early
+        ):
             early = [message for message in ready.messages if isinstance(message, AppendRequest)]
             if early:
                 if ready.entries:
