@@ -294,6 +294,52 @@ def test_a_copy_shares_nothing_that_changes():
     assert _frozen(local.core, WHOLE) == before
 
 
+class Base:
+    """Keeps one attribute in a slot."""
+
+    __slots__ = ("kept", "unset")
+
+    def __init__(self):
+        self.kept = [1]
+
+
+class Slotted(Base):
+    """Keeps another one in a slot of its own."""
+
+    __slots__ = ("more",)
+
+    def __init__(self):
+        super().__init__()
+        self.more = {"a": [2]}
+
+
+class Mixed(Slotted):
+    """Has a dict besides, as a subclass that declares nothing."""
+
+    def __init__(self):
+        super().__init__()
+        self.free = [3]
+
+
+@pytest.mark.parametrize("kind", [Base, Slotted, Mixed])
+def test_a_state_is_taken_whole_wherever_it_is_kept(kind):
+    """An attribute that is left out of a mark would merge different states; one that is shared would leak between them."""
+    original = kind()
+    before = _frozen(original, frozenset())
+    twin = _copied_core(original)
+    assert _frozen(twin, frozenset()) == before
+    twin.kept.append(9)
+    assert _frozen(original, frozenset()) == before != _frozen(twin, frozenset())
+    if kind is not Base:
+        twin = _copied_core(original)
+        twin.more["a"].append(9)
+        assert _frozen(original, frozenset()) == before != _frozen(twin, frozenset())
+    if kind is Mixed:
+        twin = _copied_core(original)
+        twin.free = [4]
+        assert _frozen(original, frozenset()) == before != _frozen(twin, frozenset())
+
+
 def test_a_step_runs_once():
     """What is known of a replica is not found out again."""
     steps = Steps(PartitionLog, crashes=True, ticks=False)

@@ -352,8 +352,8 @@ _VALUES = (int, str, bytes, type(None), Enum, msgspec.Struct, type)
 def _copied_core(core: PartitionLog) -> PartitionLog:
     """Copy a core that has no Ready out, as deep as it is changed by its own methods."""
     twin = copy.copy(core)
-    for name, value in core.__dict__.items():
-        twin.__dict__[name] = _copied(value, core, twin)
+    for name in _names(core):
+        setattr(twin, name, _copied(getattr(core, name), core, twin))
     return twin
 
 
@@ -374,7 +374,26 @@ def _copied(value: Any, core: PartitionLog, twin: PartitionLog) -> Any:
 
 
 def _names(value: object) -> list[str]:
-    return [*getattr(type(value), "__slots__", ()), *getattr(value, "__dict__", ())]
+    """Return the attributes that an object has, wherever it keeps them: in slots, those of its bases too, or in a dict."""
+    names = [name for name in _SLOTS[type(value)] if hasattr(value, name)]
+    names += getattr(value, "__dict__", ())
+    return names
+
+
+class _SlotsOf(dict[type, tuple[str, ...]]):
+    """The slots of each class, with those of its bases, looked up once."""
+
+    def __missing__(self, kind: type) -> tuple[str, ...]:
+        found: list[str] = []
+        for base in reversed(kind.__mro__):
+            slots = base.__dict__.get("__slots__", ())
+            found += (slots,) if isinstance(slots, str) else slots
+        slots_of = tuple(name for name in found if name not in {"__dict__", "__weakref__"})
+        self[kind] = slots_of
+        return slots_of
+
+
+_SLOTS = _SlotsOf()
 
 
 def _mark(core: PartitionLog, *, ticks: bool) -> Hashable:
