@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-import socket
 import ssl
 import subprocess
 import time
@@ -22,11 +21,12 @@ from typing import Final, Self
 
 from objstore.cluster.etcd_versions import check_server_version
 from objstore.model.errors import ControlStoreUnfit, check
+from objstore.testing.ports import free_port
 
-__all__ = ["EtcdProcess", "find_etcd", "free_port"]
+__all__ = ["EtcdProcess", "find_etcd"]
 
-START_S: Final = 30.0
-STOP_S: Final = 20.0
+START_S: Final = 60.0
+STOP_S: Final = 30.0
 _POLL_S: Final = 0.02
 _HEALTH_S: Final = 2.0
 _ALONE: Final = ("--heartbeat-interval=20", "--election-timeout=200")
@@ -53,14 +53,6 @@ def _is_fit(program: str) -> bool:
     except (OSError, subprocess.SubprocessError, IndexError, ControlStoreUnfit):
         return False
     return True
-
-
-def free_port() -> int:
-    """Return a port of 127.0.0.1 that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 class EtcdProcess:

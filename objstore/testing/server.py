@@ -13,7 +13,6 @@ import json
 import os
 import shutil
 import signal
-import socket
 import ssl
 import subprocess
 import sys
@@ -27,10 +26,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from objstore.testing.ports import free_port
+
 __all__ = ["S3Server", "ServerFailed", "TlsFiles"]
 
-_START_DEADLINE_S = 30.0
-_STOP_DEADLINE_S = 20.0
+_START_DEADLINE_S = 60.0
+_STOP_DEADLINE_S = 60.0
 _POLL_S = 0.02
 _LOG_TAIL_CHARS = 4_000
 
@@ -73,7 +74,7 @@ class S3Server:
         self._arguments = tuple(arguments)
         self._environment = dict(environment or {})
         self._config = config
-        self._port = _free_port()
+        self._port = free_port()
         self._process: subprocess.Popen[bytes] | None = None
         self.log_path = self._scratch / "server.log"
 
@@ -230,10 +231,3 @@ class S3Server:
     def __repr__(self) -> str:
         where = json.dumps([str(directory) for directory in self.directories])
         return f"S3Server({self.endpoint_url}, {where})"
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-import socket
 import subprocess
 import urllib.error
 import urllib.parse
 import urllib.request
 
 import pytest
+
+from objstore.testing.ports import free_port
 
 pytestmark = pytest.mark.client
 
@@ -42,8 +43,7 @@ storage:
 def registry(shell, made_bucket):
     """The address of a running registry whose storage is the bucket."""
     shell.need("docker-registry")
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()
     server = shell.server
     (shell.folder / "registry.yml").write_text(
         CONFIGURATION.format(

@@ -18,7 +18,8 @@ from objstore.cluster.etcd_messages import DeleteReply
 from objstore.model.errors import ControlStoreUnfit, HistoryForgotten, Unavailable
 from objstore.model.names import PartitionId
 from objstore.testing.certificates import make_certificates
-from objstore.testing.etcd_process import EtcdProcess, free_port
+from objstore.testing.etcd_process import EtcdProcess
+from objstore.testing.ports import free_port
 
 BRISK = EtcdSettings(
     endpoints=(),

@@ -12,6 +12,7 @@ import zlib
 
 import pytest
 
+from objstore.testing.data_files import NewFiles
 from objstore.testing.raw_client import RawCall, RawClient
 from objstore.testing.wire import ChunkSigner, Wire, check_refusal, rendered
 
@@ -24,29 +25,18 @@ BLOCKS = bytes(9 * 1024 * 1024)
 
 @pytest.fixture
 def place(server):
-    """A client and a bucket; at the end the bucket is empty and the drive holds no more files than before."""
+    """A client and a bucket; at the end the bucket is empty and the drive has no file that it had not before."""
     client = RawClient.of(server)
     bucket = f"y-{uuid.uuid4().hex[:12]}"
     assert client.send(client.signed(RawCall("PUT", f"/{bucket}"))).status == 200
-    files = shard_files(server)
+    files = NewFiles(server)
     yield client, bucket
     listing = client.send(client.signed(RawCall("GET", f"/{bucket}"))).body
     uploads = client.send(client.signed(RawCall("GET", f"/{bucket}", (("uploads", ""),)))).body
     client.close()
     assert b"<Key>" not in listing, "a refused body was stored"
     assert b"<Upload>" not in uploads, "a refused body opened an upload"
-    assert shard_files(server) == files, "a refused body left files"
-
-
-def shard_files(server) -> set[str]:
-    """Return the data files of the server, without those that are deleted already."""
-    root = server.directories[0]
-    return {
-        str(path.relative_to(root))
-        for folder in ("shards", "tmp")
-        for path in (root / folder).rglob("*")
-        if path.is_file()
-    }
+    files.wait_until_gone("a refused body left files")
 
 
 def crc32(data: bytes) -> str:

@@ -5,7 +5,6 @@ Time limits come from small settings. What is awaited is always an answer, the e
 
 from __future__ import annotations
 
-import time
 import uuid
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -13,11 +12,11 @@ from pathlib import Path
 import pytest
 
 from objstore.testing import S3Server
+from objstore.testing.data_files import NewFiles
 from objstore.testing.raw_client import RawCall, RawClient
 from objstore.testing.wire import Wire, check_refusal, rendered
 
 MIB = 1024 * 1024
-DEADLINE_S = 20.0
 CONFIG = "head_timeout_s = 3\nstall_timeout_s = 3\nidle_timeout_s = 3\n"
 
 
@@ -47,21 +46,6 @@ def patient():
         assert client.send(client.signed(RawCall("PUT", "/bucket"))).status == 200
         yield client, "bucket", server
         client.close()
-
-
-def shard_files(server) -> set[Path]:
-    """Return the data files of the server, without those that are deleted already."""
-    root = server.directories[0]
-    found = [*(root / "shards").rglob("*"), *(root / "tmp").rglob("*")]
-    return {path for path in found if path.is_file()}
-
-
-def wait_for(condition) -> None:
-    """Wait until a state is reached that follows without our doing."""
-    deadline = time.monotonic() + DEADLINE_S
-    while not condition():
-        assert time.monotonic() < deadline, "the state was not reached"
-        time.sleep(0.02)
 
 
 def memory_bytes(server) -> int:
@@ -104,12 +88,12 @@ def test_an_idle_connection_ends_after_its_answer(hasty, place):
 def test_a_body_that_stalls_is_a_timeout(hasty, place, sent):
     """s3 table 10: 400 RequestTimeout, which SDKs retry; the blocks that came are removed."""
     client, bucket = place
-    files = shard_files(hasty)
+    files = NewFiles(hasty)
     with Wire(hasty) as wire:
         wire.send(put_head(client, bucket, 10 * MIB) + bytes(sent))
         check_refusal(wire.answer(), 400, "RequestTimeout")
         assert wire.is_closed()
-    wait_for(lambda: shard_files(hasty) == files)
+    files.wait_until_gone("the body that stalled left files")
     assert client.send(client.signed(RawCall("HEAD", f"/{bucket}/x"))).status == 404
 
 
@@ -131,15 +115,15 @@ def test_a_client_that_vanishes_leaves_nothing(hasty, place, end):
     client, bucket = place
     begun = client.send(client.signed(RawCall("POST", f"/{bucket}/x", (("uploads", ""),))))
     upload = begun.body.decode().partition("<UploadId>")[2].partition("<")[0]
-    files = shard_files(hasty)
+    files = NewFiles(hasty)
     length = ("content-length", str(20 * MIB))
     for query in ((), (("partNumber", "1"), ("uploadId", upload))):
         call = RawCall("PUT", f"/{bucket}/x", query, (length,))
         wire = Wire(hasty)
         wire.send(rendered(client.signed(call, payload="UNSIGNED-PAYLOAD")) + bytes(13 * MIB))
-        wait_for(lambda: shard_files(hasty) != files)
+        files.wait_for_some()
         wire.close() if end == "close" else wire.reset()
-        wait_for(lambda: shard_files(hasty) == files)
+        files.wait_until_gone("the client that vanished left files")
     client.close()
     parts = client.send(client.signed(RawCall("GET", f"/{bucket}/x", (("uploadId", upload),))))
     assert parts.status == 200
@@ -170,7 +154,7 @@ def test_a_reader_that_vanishes_disturbs_nobody(hasty, place):
 def test_memory_does_not_follow_what_clients_announce(patient):
     """ARCHITECTURE, invariant 6: 16 clients, each with one aws-chunked chunk of 100 MiB of which half is sent."""
     client, bucket, server = patient
-    before = memory_bytes(server)
+    before, files = memory_bytes(server), NewFiles(server)
     call = RawCall(
         "PUT",
         f"/{bucket}/x",
@@ -192,7 +176,7 @@ def test_memory_does_not_follow_what_clients_announce(patient):
     assert peak - before < 16 * 16 * MIB, (
         f"{(peak - before) / MIB:.0f} MiB for 16 uploads of 50 MiB"
     )
-    wait_for(lambda: not shard_files(server))
+    files.wait_until_gone("broken uploads left files")
 
 
 def test_memory_does_not_follow_heads_and_documents(hasty, place):
