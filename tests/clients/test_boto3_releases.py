@@ -16,7 +16,6 @@ import pytest
 pytestmark = pytest.mark.client
 
 ROOT = Path(__file__).resolve().parents[2]
-PROGRAM = Path(__file__).parent / "programs" / "boto3_program.py"
 HOMES = {
     "dev": sys.executable,
     "clients-aioboto3": str(ROOT / ".venv-clients-aioboto3/bin/python"),
@@ -30,4 +29,4 @@ def test_a_release_of_boto3_does_a_days_work(shell, home):
     """s3 rules 3.1.2, 3.4.1 and 4.14: with the integrity headers of its time, every operation answers as S3 does."""
     lock = (ROOT / "requirements" / f"{home}.lock").read_text(encoding="utf-8")
     (release,) = re.findall(r"^boto3==(\S+)", lock, re.MULTILINE)
-    shell.run(HOMES[home], str(PROGRAM), f"boto3-{uuid.uuid4().hex[:16]}", release)
+    shell.run_program("boto3", f"boto3-{uuid.uuid4().hex[:16]}", release, python=HOMES[home])

@@ -14,20 +14,17 @@ import pytest
 pytestmark = pytest.mark.client
 
 ROOT = Path(__file__).resolve().parents[2]
-PROGRAMS = Path(__file__).parent / "programs"
 
 
 @pytest.fixture
 def run(shell):
     """Run a program of tests/clients/programs in an environment of Python clients."""
 
-    def call(program: str, *arguments: str, home: str = "clients") -> str:
+    def call(program: str, *arguments: str, home: str = "clients") -> None:
         # polars, deltalake and pyarrow trust what this names; the others read AWS_CA_BUNDLE.
         trusted = {"SSL_CERT_FILE": shell.authority} if shell.secure else {}
         python = ROOT / f".venv-{home}" / "bin" / "python"
-        return shell.run(
-            str(python), str(PROGRAMS / f"{program}_program.py"), *arguments, **trusted
-        )
+        shell.run_program(program, *arguments, python=str(python), **trusted)
 
     return call
 

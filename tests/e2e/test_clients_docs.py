@@ -49,7 +49,9 @@ def test_the_snippet_works(shell, s3, name):
     if name in MAKE_NO_BUCKETS:
         s3.create_bucket(Bucket=f"demo-{name}")
     python = sys.executable if name in IN_OUR_ENVIRONMENT else "python"
-    shell.run(python, "-W", "error::ResourceWarning", "-c", text, **more)
+    snippet = shell.folder / "snippet.py"
+    snippet.write_text(text, encoding="utf-8")
+    shell.run_python(snippet, python=python, PYTHONWARNINGS="error::ResourceWarning", **more)
 
 
 def test_the_settings_of_the_page_are_those_of_the_tests(shell):
