@@ -9,7 +9,7 @@ from typing import Final
 __all__ = ["free_port"]
 
 _PORTS: Final = range(20_000, 32_000)
-"""Below what systems give to outgoing connections: none of these may take the port before its server does or while it restarts."""
+"""Below what systems give to outgoing connections: none of these may take the port before its server does."""
 _ATTEMPTS: Final = 100
 
 
