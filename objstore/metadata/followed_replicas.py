@@ -23,11 +23,13 @@ from objstore.metadata.catalog_file import identity_of
 from objstore.metadata.partitioning import PARTITIONS_COUNT
 from objstore.metadata.reader import CatalogReader
 from objstore.metadata.remote_writer import RemoteWriter
+from objstore.metadata.replica_trust import is_unreadable
 from objstore.metadata.serving_board import (
     FILES,
     SERVING_WORD,
     SUSPECT,
     ServedFile,
+    Suspicion,
 )
 from objstore.metadata.sql_catalog import Store
 from objstore.model.errors import DriveUnavailable, ObjstoreError, Unavailable
@@ -57,7 +59,6 @@ class FollowedReplicas:
         self._owner = owner
         self._writer = RemoteWriter(owner)
         self._open: dict[int, FollowedStore] = {}
-        self._suspects: set[int] = set()
         self._hanging: dict[int, FollowedStore] = {}
         """Files of which a read has not come back."""
         self._opening = asyncio.Lock()
@@ -103,16 +104,26 @@ class FollowedReplicas:
         if serving - self._open.keys() - self._hanging.keys() - {0}:
             with suppress(TimeoutError, Unavailable):
                 async with asyncio.timeout(timeout_s):
-                    await self._tell_suspects()
                     await self.open()
         await asyncio.sleep(min(timeout_s, LOOK_EVERY_S))
 
-    def suspect(self, partitions: Sequence[PartitionId], _error: apsw.Error) -> None:
-        """A file failed under a reader: have the owner look at it, and open it anew if it goes on serving."""
-        for number in {self._page[SERVING_WORD + partition] for partition in partitions}:
-            if number in self._open:
-                self._drop(number)
-                self._suspects.add(number)
+    async def suspect(
+        self, store: object, partitions: Sequence[PartitionId], error: Exception
+    ) -> bool:
+        """See `Replicas`: the owner looks at it; what SQLite cannot read is opened anew if it goes on serving."""
+        number = next((number for number, own in self._open.items() if own is store), None)
+        if number is None:
+            return True
+        if isinstance(error, apsw.Error):
+            self._drop(number)
+        suspicion = Suspicion(number, tuple(partitions), is_unreadable(error), str(error))
+        try:
+            answer = await self._owner.call(
+                SUSPECT, msgspec.msgpack.encode(suspicion), deadline_s=CALL_S
+            )
+        except Unavailable:
+            return True
+        return msgspec.msgpack.decode(answer, type=bool)
 
     def hangs(self, store: Store) -> None:
         """See `Replicas`: the file is read no more; the owner, whose drive it is, finds another leader."""
@@ -123,11 +134,6 @@ class FollowedReplicas:
         """See `Replicas`."""
         for number in [number for number, own in self._hanging.items() if own is store]:
             self._open[number] = self._hanging.pop(number)
-
-    async def _tell_suspects(self) -> None:
-        while self._suspects:
-            body = msgspec.msgpack.encode(self._suspects.pop())
-            await self._owner.call(SUSPECT, body, deadline_s=CALL_S)
 
     async def _add(self, file: ServedFile) -> None:
         try:

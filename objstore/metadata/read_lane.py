@@ -18,9 +18,11 @@ from queue import Empty, SimpleQueue
 from time import monotonic
 from typing import Any, Final, Generic, TypeVar
 
-from objstore.model.errors import DriveUnavailable
+import apsw
 
-__all__ = ["ReadLane"]
+from objstore.model.errors import Corrupt, DriveUnavailable
+
+__all__ = ["FileFault", "ReadLane"]
 
 S = TypeVar("S")
 T = TypeVar("T")
@@ -30,8 +32,19 @@ LOOK_EVERY_S: Final = 0.2
 _ANSWERS_MAX: Final = 32
 """Answers that wait for more of their kind."""
 
+_FAULTS: Final = (Corrupt, apsw.Error)
+
 _Item = tuple[asyncio.Future[Any], Callable[[], Awaitable[Any]]]
 _Answer = tuple[asyncio.Future[Any], Any, BaseException | None]
+
+
+class FileFault(Exception):
+    """A look-up met something that is wrong with a file or its drive."""
+
+    def __init__(self, file: object, cause: Exception) -> None:
+        super().__init__(str(cause))
+        self.file = file
+        self.cause = cause
 
 
 class _Turn(Generic[S]):
@@ -56,7 +69,10 @@ class ReadLane(Generic[S]):
         self._is_watched = False
 
     async def run(self, call: Callable[[], Awaitable[T]]) -> T:
-        """Return what a call returns that reads and waits for nobody. Raises `DriveUnavailable` where it hangs."""
+        """Return what a call returns that reads and waits for nobody.
+
+        Raises `DriveUnavailable` where it hangs, `FileFault` where the file that it read is damaged or cannot be read.
+        """
         loop = asyncio.get_running_loop()
         if self._loop is not loop:
             self._loop = loop
@@ -130,7 +146,7 @@ class ReadLane(Generic[S]):
             if item is None:
                 break
             turn.file, turn.item, turn.since = None, item, monotonic()
-            answers.append(_answer(item))
+            answers.append(_answer(turn, item))
             turn.since = None
             if len(answers) == _ANSWERS_MAX:
                 self._pass_on(turn, answers)
@@ -146,10 +162,12 @@ class ReadLane(Generic[S]):
 _of_thread = threading.local()
 
 
-def _answer(item: _Item) -> _Answer:
+def _answer(turn: _Turn[Any], item: _Item) -> _Answer:
     future, call = item
     try:
         return future, _drive(call()), None
+    except _FAULTS as error:
+        return future, None, error if turn.file is None else FileFault(turn.file, error)
     except BaseException as error:  # noqa: BLE001 - whatever it is, the caller gets it
         return future, None, error
 

@@ -31,6 +31,7 @@ __all__ = [
     "Stage",
     "SteppedDown",
     "Told",
+    "Unreadable",
 ]
 
 
@@ -99,6 +100,8 @@ class SnapshotRead:
     partition: PartitionId
     target: ReplicaId
     snapshot: Snapshot | None
+    damage: Exception | None = None
+    """Why this file cannot be copied from, if that is why it failed."""
 
 
 Event: TypeAlias = Proposal | Deliver | Lead | Told | Align | Found | Stage | SnapshotRead
@@ -147,7 +150,15 @@ class Damaged:
     cause: str
 
 
-Report: TypeAlias = Serving | SteppedDown | NotLed | Aligned | Damaged
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """A copy met a damaged row, or one that cannot be read: another replica should lead, and be copied from."""
+
+    partition: PartitionId
+    cause: Exception
+
+
+Report: TypeAlias = Serving | SteppedDown | NotLed | Aligned | Damaged | Unreadable
 
 
 class Outlet(Protocol):

@@ -36,11 +36,13 @@ from objstore.metadata.replica_events import (
     Serving,
     SteppedDown,
     Told,
+    Unreadable,
 )
 from objstore.metadata.replica_plan import choose_leader, spread_leaders
 from objstore.metadata.replica_store import ReplicaStore
+from objstore.metadata.replica_trust import ReplicaTrust, is_unreadable
 from objstore.metadata.sql_catalog import Store
-from objstore.model.errors import CorruptRecord, DriveUnavailable, ObjstoreError
+from objstore.model.errors import Corrupt, CorruptRecord, DriveUnavailable, ObjstoreError
 from objstore.model.names import PartitionId
 
 __all__ = ["ReplicaKeeper"]
@@ -76,7 +78,7 @@ class ReplicaKeeper:
         self._named_at: dict[PartitionId, float] = {}
         self._spent: dict[PartitionId, Epoch] = {}
         self._suspect_until: dict[ReplicaId, float] = {}
-        self._damaged: set[tuple[ReplicaId, PartitionId]] = set()
+        self._trust = ReplicaTrust()
         self._hanging: set[ReplicaStore] = set()
         self._low: frozenset[ReplicaId] = frozenset()
         self._changed = asyncio.Event()
@@ -101,6 +103,7 @@ class ReplicaKeeper:
         """Take a store out: nothing is asked of it any more."""
         store = self._stores.pop(replica, None)
         if store is not None:
+            self._trust.forget(replica)
             self._stop_serving(p for p, at in list(self._serving.items()) if at is store)
         self._wake.set()
         return store
@@ -111,12 +114,32 @@ class ReplicaKeeper:
         self._is_aligned = False
         self._wake.set()
 
-    def suspect(self, partitions: Sequence[PartitionId], error: apsw.Error) -> None:
-        """Take the stores out of service that serve these partitions and cannot be read: one failed under a reader."""
-        if isinstance(error, apsw.ConnectionClosedError | apsw.BusyError):
-            return
-        for store in {self._serving[p] for p in partitions if p in self._serving}:
-            self.look_at(store)
+    async def suspect(
+        self, store: object, partitions: Sequence[PartitionId], error: Exception
+    ) -> bool:
+        """See `Replicas`: a store that cannot be read goes out of service, one that is damaged hands over what it serves."""
+        own = next((own for own in self.stores if own is store), None)
+        if own is None or isinstance(error, apsw.ConnectionClosedError | apsw.BusyError):
+            return True
+        if not isinstance(error, Corrupt):
+            self._look_at(own)
+        if own.failure is not None or not is_unreadable(error):
+            return True
+        doubted = [p for p in partitions if self._serving.get(p) is own]
+        are_better = [self._doubt(own, partition, error) for partition in doubted]
+        return all(are_better)
+
+    def _doubt(self, store: ReplicaStore, partition: PartitionId, error: Exception) -> bool:
+        """Let another replica lead a partition, if there may be a better one."""
+        _log.error("replica_unreadable", drive=store.replica, partition=partition, cause=str(error))
+        others = self._answering().intersection(self._voters[partition].voters) - {store.replica}
+        is_better = self._trust.note_unreadable(
+            store.replica, partition, error, others=others, now=monotonic()
+        )
+        if is_better:
+            self._stop_serving([partition])
+            self._wake.set()
+        return is_better
 
     def limit(self, replica: ReplicaId, *, lacks_room: bool) -> None:
         """Take note whether the drive of a store has reached its reserve."""
@@ -143,7 +166,7 @@ class ReplicaKeeper:
         """See `Replicas`."""
         self._hanging = {own for own in self._hanging if own is not store}
 
-    def look_at(self, store: ReplicaStore) -> None:
+    def _look_at(self, store: ReplicaStore) -> None:
         """Take a store out of service if it cannot be read."""
         if store.failure is not None:
             return
@@ -166,16 +189,19 @@ class ReplicaKeeper:
         store = self._stores.get(replica)
         if store is not None and store.failure is not None:
             return store.failure
-        for holder, partition in self._damaged:
-            if holder == replica and replica in self._voters[partition].members:
+        for partition in self._trust.damaged_of(replica):
+            if replica in self._voters[partition].members:
                 return CorruptRecord("a replica is damaged", partition=partition)
+        for partition, fault in self._trust.unreadable_of(replica):
+            if replica in self._voters[partition].members:
+                return fault
         return None
 
     def can_spare(self, replica: ReplicaId) -> bool:
         """Tell whether each partition keeps a majority without that store."""
         usable = self._usable() - {replica}
         return all(
-            2 * sum(v in usable and (v, partition) not in self._damaged for v in members.voters)
+            2 * sum(v in usable and self._trust.votes(v, partition) for v in members.voters)
             > len(members.voters)
             for partition, members in self._voters.items()
             if replica in members.voters
@@ -284,11 +310,15 @@ class ReplicaKeeper:
         _log.error(
             "replica_damaged", drive=store.replica, partition=report.partition, cause=report.cause
         )
-        self._damaged.add((store.replica, report.partition))
+        self._trust.note_damaged(store.replica, report.partition)
         if self._serving.get(report.partition) is store:
             self._stop_serving([report.partition])
         self._named_at.pop(report.partition, None)
         self._wake.set()
+
+    def _on_unreadable(self, store: ReplicaStore, report: Unreadable) -> None:
+        if is_unreadable(report.cause) and self._serving.get(report.partition) is store:
+            self._doubt(store, report.partition, report.cause)
 
     def _spend(self, partition: PartitionId, epoch: Epoch) -> None:
         self._spent[partition] = max(epoch, self._spent.get(partition, Epoch(0)))
@@ -307,6 +337,7 @@ class ReplicaKeeper:
         NotLed: _on_not_led,
         Aligned: _on_aligned,
         Damaged: _on_damaged,
+        Unreadable: _on_unreadable,
     }
 
     # --- naming
@@ -380,13 +411,14 @@ class ReplicaKeeper:
         """Choose leaders for the partitions whose leader is not usable, or did not begin to serve in time."""
         usable, answering, now = self._usable(), self._answering(), monotonic()
         leading = {store.replica for store in self._serving.values()}
-        if len(self._serving) == len(self._voters) and leading <= usable:
+        is_settled = len(self._serving) == len(self._voters) and leading <= usable
+        if is_settled and not self._trust.has_doubts:
             return {}
         load: dict[ReplicaId, int] = {}
         missing = []
         for partition, membership in sorted(self._voters.items()):
             leader = self._names[partition].leader
-            trusted = usable if usable.intersection(membership.voters) else answering
+            trusted = self._trust.eligible(partition, membership.voters, usable, answering)
             is_late = (
                 partition not in self._serving
                 and now - self._named_at.get(partition, 0.0) > TAKEOVER_S
@@ -398,11 +430,10 @@ class ReplicaKeeper:
         chosen = {}
         for partition in missing:
             voters = self._voters[partition].voters
-            trusted = usable if usable.intersection(voters) else answering
             found = choose_leader(
                 voters,
                 load,
-                usable={r for r in trusted if (r, partition) not in self._damaged},
+                usable=self._trust.eligible(partition, voters, usable, answering),
                 wanted=self._wanted.get(partition, ()),
                 not_this=self._names[partition].leader,
             )

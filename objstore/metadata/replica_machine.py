@@ -66,6 +66,7 @@ from objstore.metadata.replica_events import (
     Stage,
     SteppedDown,
     Told,
+    Unreadable,
 )
 from objstore.metadata.replica_log import ReplicaLog
 from objstore.metadata.replica_plan import next_change
@@ -544,6 +545,8 @@ class ReplicaMachine:
         self._staging.append(event)
 
     def _on_snapshot_read(self, event: SnapshotRead, now: Instant) -> None:
+        if event.damage is not None:
+            self._outlet.report(Unreadable(event.partition, event.damage))
         replica = self._replicas.get(event.partition)
         if replica is None:
             return

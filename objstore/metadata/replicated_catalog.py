@@ -2,7 +2,8 @@
 
 A call that meets a partition without a leader, or a leader that fails under it, is made again, with the same op-id,
 until it is answered or its deadline is over: a client sees latency. Only then it is told `Unavailable`: unknown. A command
-that waits in a store is given up by the keeper; reads wait for nothing.
+that waits in a store is given up by the keeper; reads wait for nothing. A look-up that finds a file damaged is made again
+like the others, at the replica that leads next, as long as there may be one that is whole.
 """
 
 from __future__ import annotations
@@ -14,8 +15,6 @@ from time import monotonic
 from types import MappingProxyType
 from typing import Any, Final, Protocol, TypeAlias, TypeVar
 
-import apsw
-
 from objstore.metadata.catalog import (
     ListPage,
     UploadsPage,
@@ -24,13 +23,13 @@ from objstore.metadata.catalog import (
 )
 from objstore.metadata.commands import Command, CommandResult, Garbage
 from objstore.metadata.partitioning import partition_of, partitions_of
-from objstore.metadata.read_lane import ReadLane
+from objstore.metadata.read_lane import FileFault, ReadLane
 from objstore.metadata.reader import CatalogReader, ExtentPosition
 from objstore.metadata.records import RepairItem, RepairPosition
 from objstore.metadata.reference_walk import ReferencePosition
 from objstore.metadata.replica_keeper import PATIENCE_S
 from objstore.metadata.sql_catalog import SqlCatalog, Store, Stores
-from objstore.model.errors import DriveUnavailable, NotLeader, Unavailable
+from objstore.model.errors import Corrupt, CorruptRecord, DriveUnavailable, NotLeader, Unavailable
 from objstore.model.names import ObjectKey, PartitionId, UploadId, VersionId
 from objstore.model.objects import BucketRecord, Extent, Part, Upload, Usage, Versioning
 
@@ -64,8 +63,13 @@ class Replicas(Stores, Protocol):
         """Take note that a read came back that hung."""
         ...
 
-    def suspect(self, partitions: Sequence[PartitionId], error: apsw.Error) -> None:
-        """Take note that a reader of one of these partitions failed."""
+    async def suspect(
+        self, store: object, partitions: Sequence[PartitionId], error: Exception
+    ) -> bool:
+        """Take note that a look-up in one of these partitions found a store damaged, or not to be read.
+
+        The answer tells whether it is worth asking again: another replica may be whole.
+        """
         ...
 
 
@@ -75,6 +79,8 @@ class _Seen:
     def __init__(self, replicas: Replicas, lane: ReadLane[Store]) -> None:
         self._replicas = replicas
         self._lane = lane
+        self.scanned: tuple[PartitionId, ...] = ()
+        """What the last scan looked at."""
 
     def at(self, partition: PartitionId) -> Store:
         """See `Stores`."""
@@ -86,6 +92,7 @@ class _Seen:
         """See `Stores`."""
         for _, partition in list(self._replicas.scans()):
             with suppress(DriveUnavailable):
+                self.scanned = (partition,)
                 yield self.at(partition).reader, partition
 
 
@@ -275,9 +282,11 @@ class ReplicatedCatalog:
                         return await call()
             except (DriveUnavailable, NotLeader, TimeoutError) as error:
                 failure = error
-            except apsw.Error as error:
-                failure = error
-                self._replicas.suspect(partitions, error)
+            except FileFault as fault:
+                failure = fault.cause
+                doubted = partitions or self._seen.scanned
+                if not await self._replicas.suspect(fault.file, doubted, fault.cause):
+                    raise _damage(fault.cause) from fault.cause
             has_waited = True
             left_s = until - monotonic()
             if left_s <= 0:
@@ -286,6 +295,12 @@ class ReplicatedCatalog:
                 await asyncio.sleep(RETRY_S)
             else:
                 await self._replicas.wait_for_change(min(left_s, 1.0))
+
+
+def _damage(cause: Exception) -> Exception:
+    return (
+        cause if isinstance(cause, Corrupt) else CorruptRecord(f"the catalogue is damaged: {cause}")
+    )
 
 
 def _given_up(failure: Exception | None) -> Exception:

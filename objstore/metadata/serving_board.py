@@ -13,13 +13,14 @@ Why a process that looks at the word, and then reads that file, is right
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterator, Mapping
-from typing import Final, Protocol
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from typing import Final, Protocol, TypeAlias
 
 import msgspec
 
 from objstore.metadata.catalog_file import FileIdentity
 from objstore.metadata.replica_store import ReplicaStore
+from objstore.model.errors import CorruptRecord, DriveUnavailable
 from objstore.model.names import PartitionId
 
 __all__ = [
@@ -28,15 +29,28 @@ __all__ = [
     "SUSPECT",
     "ServedFile",
     "ServingBoard",
+    "Suspicion",
     "WritableWords",
 ]
+
+Suspect: TypeAlias = Callable[[ReplicaStore, Sequence[PartitionId], Exception], Awaitable[bool]]
 
 SERVING_WORD: Final = 16
 """Word of the page that speaks of partition 0."""
 FILES: Final = "replicas.files"
 """Worker to owner: which files may be read? -> list of `ServedFile`."""
 SUSPECT: Final = "replicas.suspect"
-"""Worker to owner: the file of this number failed under a reader."""
+"""Worker to owner: the file of a number failed under a reader (`Suspicion`) -> whether it is worth asking again."""
+
+
+class Suspicion(msgspec.Struct, frozen=True, array_like=True):
+    """What a look-up of a worker met."""
+
+    number: int
+    partitions: tuple[int, ...]
+    is_damage: bool
+    """The file is not what was written, or a part of it cannot be read; else it may be the worker's own trouble."""
+    cause: str
 
 
 class ServedFile(msgspec.Struct, frozen=True, array_like=True):
@@ -58,7 +72,7 @@ class WritableWords(Protocol):
 class ServingBoard:
     """Follows a keeper. Use from its event loop."""
 
-    def __init__(self, page: WritableWords, suspect: Callable[[ReplicaStore], None]) -> None:
+    def __init__(self, page: WritableWords, suspect: Suspect) -> None:
         self._page = page
         self._suspect = suspect
         self._numbers: dict[ReplicaStore, int] = {}
@@ -90,7 +104,10 @@ class ServingBoard:
         return msgspec.msgpack.encode(list(self._files()))
 
     async def _look_at(self, body: bytes) -> bytes:
-        number = msgspec.msgpack.decode(body, type=int)
-        for store in [store for store, own in self._numbers.items() if own == number]:
-            self._suspect(store)
-        return b""
+        suspicion = msgspec.msgpack.decode(body, type=Suspicion)
+        kind = CorruptRecord if suspicion.is_damage else DriveUnavailable
+        is_worthwhile = True
+        for store in [store for store, own in self._numbers.items() if own == suspicion.number]:
+            partitions = [PartitionId(number) for number in suspicion.partitions]
+            is_worthwhile = await self._suspect(store, partitions, kind(suspicion.cause))
+        return msgspec.msgpack.encode(is_worthwhile)

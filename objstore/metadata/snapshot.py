@@ -20,9 +20,20 @@ import msgspec
 import xxhash
 
 from objstore.metadata.sql_state import InlineIds
+from objstore.model.errors import CorruptRecord
 from objstore.model.names import PartitionId
+from objstore.model.versioned import verified_payload
 
-__all__ = ["Slice", "SliceDigest", "SnapshotStage", "digest_of", "doomed", "read_slices", "staged"]
+__all__ = [
+    "Slice",
+    "SliceDigest",
+    "SnapshotStage",
+    "digest_of",
+    "doomed",
+    "read_slices",
+    "staged",
+    "verify",
+]
 
 ROWS_MAX: Final = 250
 """Rows of a slice: with the largest inline bytes 32 MiB, with usual ones far less."""
@@ -53,6 +64,8 @@ _PLAIN: Final = (
     _ShardTable("uploads", "key, upload_id", "key, upload_id, is_touched, record"),
     _ShardTable("finished", "upload_id", "upload_id, at, record"),
 )
+_WITH_INLINE: Final = frozenset(table.name for table in _INLINED)
+_WITH_RECORD: Final = _WITH_INLINE | {"uploads", "finished", "gc", "repair", "results"}
 _SHARD: Final = (
     "is_open, versioning, objects, versions, delete_markers, size_bytes, uploads, part_bytes"
 )
@@ -111,6 +124,17 @@ def read_slices(connection: apsw.Connection, partition: int) -> Iterator[Slice]:
         yield from _sliced(name, b"", execute(query, (partition,)))
     cursor = execute(f"SELECT {_CURSOR} FROM partitions WHERE partition=?", (partition,))  # noqa: S608 - constants
     yield from _sliced("partitions", b"", cursor)
+
+
+def verify(piece: Slice) -> None:
+    """Raise `CorruptRecord` if a row of a slice does not carry its own checksum: damage must not travel."""
+    if piece.table in _WITH_RECORD:
+        for row in piece.rows:
+            verified_payload(row[-1])
+    if piece.table in _WITH_INLINE:
+        for *_, digest, data, _record in piece.rows:
+            if data is not None and xxhash.xxh3_64_digest(data) != digest:
+                raise CorruptRecord("inline bytes do not match their checksum")
 
 
 def digest_of(connection: apsw.Connection, partition: int) -> bytes:

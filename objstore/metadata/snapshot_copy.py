@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final
@@ -20,8 +20,8 @@ from objstore.consensus import ReplicaId, Snapshot
 from objstore.metadata.catalog_file import open_catalog_reader
 from objstore.metadata.replica_events import Event, SnapshotRead, Stage
 from objstore.metadata.replica_transport import LocalTransport, Receiver
-from objstore.metadata.snapshot import Slice, SliceDigest, digest_of, read_slices, staged
-from objstore.model.errors import DriveUnavailable, InvariantError, ObjstoreError
+from objstore.metadata.snapshot import Slice, SliceDigest, digest_of, read_slices, staged, verify
+from objstore.model.errors import Corrupt, DriveUnavailable, InvariantError, ObjstoreError
 from objstore.model.names import PartitionId
 
 __all__ = ["SnapshotCopies"]
@@ -31,6 +31,14 @@ STAGE_S: Final = 30.0
 """How long a target may take for one slice."""
 
 _Post = Callable[[Event], None]
+
+
+class _SourceError(Exception):
+    """The rows cannot be copied from this file."""
+
+    def __init__(self, cause: Exception) -> None:
+        super().__init__(str(cause))
+        self.cause = cause
 
 
 class SnapshotCopies:
@@ -91,13 +99,16 @@ class SnapshotCopies:
         post: _Post,
     ) -> None:
         done: Snapshot | None = point
+        damage = None
         try:
             self._send(connection, partition, target)
+        except _SourceError as error:
+            done, damage = None, error.cause
         except (ObjstoreError, apsw.Error):
             done = None
         finally:
             connection.close()
-        post(SnapshotRead(partition, target, done))
+        post(SnapshotRead(partition, target, done, damage))
 
     def _send(self, connection: apsw.Connection, partition: PartitionId, target: ReplicaId) -> None:
         store = self._transport.store(target)
@@ -105,7 +116,7 @@ class SnapshotCopies:
             raise DriveUnavailable("the target of a snapshot is out of service", drive=target)
         digest = SliceDigest()
         self._stage(store, partition, None)
-        for piece in read_slices(connection, partition):
+        for piece in _read(connection, partition):
             digest.add(piece)
             self._stage(store, partition, piece)
             self.copied_rows += len(piece.rows)
@@ -122,3 +133,13 @@ class SnapshotCopies:
         store.post(Stage(partition, piece, done.set))
         if not done.wait(STAGE_S):
             raise DriveUnavailable("the target of a snapshot does not answer")
+
+
+def _read(connection: apsw.Connection, partition: PartitionId) -> Iterator[Slice]:
+    """Yield the rows of a partition, each of them whole: a damaged one must not become two."""
+    try:
+        for piece in read_slices(connection, partition):
+            verify(piece)
+            yield piece
+    except (Corrupt, apsw.Error) as error:
+        raise _SourceError(error) from error

@@ -18,11 +18,21 @@ import xxhash
 
 from objstore.model.errors import CorruptRecord, UnknownFormat
 
-__all__ = ["ENVELOPE_BYTES", "RecordCodec"]
+__all__ = ["ENVELOPE_BYTES", "RecordCodec", "verified_payload"]
 
 T = TypeVar("T")
 
 ENVELOPE_BYTES = 9
+
+
+def verified_payload(data: bytes) -> bytes:
+    """Return what is in an envelope, of whichever type and version; raise `CorruptRecord` for damage."""
+    if len(data) < ENVELOPE_BYTES:
+        raise CorruptRecord("record is shorter than its envelope", size=len(data))
+    payload = data[ENVELOPE_BYTES:]
+    if xxhash.xxh3_64_digest(data[:1] + payload) != data[1:ENVELOPE_BYTES]:
+        raise CorruptRecord("record does not match its checksum", size=len(data))
+    return payload
 
 
 class RecordCodec(Generic[T]):
@@ -41,11 +51,7 @@ class RecordCodec(Generic[T]):
 
     def decode(self, data: bytes) -> T:
         """Return the record; raise `CorruptRecord` for damage, `UnknownFormat` for a newer version."""
-        if len(data) < ENVELOPE_BYTES:
-            raise CorruptRecord("record is shorter than its envelope", size=len(data))
-        payload = data[ENVELOPE_BYTES:]
-        if xxhash.xxh3_64_digest(data[:1] + payload) != data[1:ENVELOPE_BYTES]:
-            raise CorruptRecord("record does not match its checksum", size=len(data))
+        payload = verified_payload(data)
         if data[0] != self._version:
             raise UnknownFormat("record has another format version", version=data[0])
         try:

@@ -6,7 +6,8 @@ seen. What is wrong takes the drive out of service at once, as a whole: shards, 
     identity and files there, writable        in service; one that was only away comes back as the drive that it was
     the same directory, but blank             wiped: formatted as a new drive in the same slot; the replicas copy what
                                               the ring gives them, and what the slot should hold is rebuilt
-    identity there, catalogue gone, damaged   renewed: the catalogue is set aside, the rest as after a wipe
+    identity there, catalogue gone, damaged   renewed: the catalogue is set aside, the rest as after a wipe; what a
+                                              look-up could not read counts as damaged
     an operation of its filesystem failed     out of service until it is mounted again, or the process starts anew
     anything else (missing, another directory, half empty, read-only)     out of service until it changes
 
@@ -34,7 +35,8 @@ from objstore.cluster.replicated_control_store import ReplicatedControlStore
 from objstore.cluster.sqlite_control_store import CONTROL_FILE_NAME
 from objstore.consensus import ReplicaId
 from objstore.metadata.catalog_file import CATALOG_FILE_NAME
-from objstore.model.errors import Corrupt, DriveUnavailable, ObjstoreError, UnknownFormat
+from objstore.metadata.replica_trust import is_damage
+from objstore.model.errors import DriveUnavailable, ObjstoreError
 from objstore.model.names import DriveId
 from objstore.server.drive_sites import DriveSites, Site, mount_of, same_directory
 from objstore.server.replicas import NodeReplicas
@@ -44,11 +46,10 @@ from objstore.storage.layout import TMP_NAME, read_identity
 from objstore.storage.posix_drive import PosixDrive
 from objstore.storage.publish import replace_file
 
-__all__ = ["DriveState", "DriveWatch", "guard_drives", "is_damage", "look_at", "prove"]
+__all__ = ["DriveState", "DriveWatch", "guard_drives", "look_at", "prove"]
 
 T = TypeVar("T")
 _Step: TypeAlias = Callable[[Site], Awaitable[None]]
-_DAMAGE: Final = (Corrupt, apsw.CorruptError, apsw.NotADBError)
 
 LOOK_EVERY_S: Final = 0.5
 SETTLED_LOOKS: Final = 2
@@ -248,11 +249,6 @@ def look_at(site: Site) -> DriveState:
     except (DriveUnavailable, OSError):
         return DriveState.DAMAGED
     return DriveState.READ_ONLY if is_read_only else DriveState.FINE
-
-
-def is_damage(fault: Exception) -> bool:
-    """Tell whether a catalogue is not what was written; everything else is the drive's fault, or nobody's."""
-    return isinstance(fault, _DAMAGE) and not isinstance(fault, UnknownFormat)
 
 
 def prove(site: Site) -> None:

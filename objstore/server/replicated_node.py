@@ -81,7 +81,7 @@ class ReplicatedNode:
     def share(self, page: SharedPage) -> dict[str, Callable[[bytes], Awaitable[bytes]]]:
         """Let workers read beside this process: show them what counts, and answer what they ask."""
         keeper = self.replicas.keeper
-        board = ServingBoard(page, keeper.look_at)
+        board = ServingBoard(page, keeper.suspect)
         keeper.publish_to(board.show)
         self.control.publish_to(partial(page.__setitem__, REVISION_WORD))
         return {

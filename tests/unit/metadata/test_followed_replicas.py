@@ -20,7 +20,7 @@ from objstore.metadata.partitioning import partitions_of
 from objstore.metadata.remote_writer import WriterEndpoint
 from objstore.metadata.replicated_catalog import ReplicatedCatalog
 from objstore.metadata.serving_board import SERVING_WORD, ServingBoard
-from objstore.model.errors import DriveUnavailable
+from objstore.model.errors import CorruptRecord, DriveUnavailable
 from objstore.testing.catalog_kit import CommandKit, bucket_record
 from objstore.testing.framed_pair import beside
 from objstore.testing.replica_group import open_group
@@ -35,7 +35,7 @@ async def opened(directory):
     page = SharedPage()
     reader = PageReader(os.dup(page.descriptor), owner_pid=os.getppid())
     async with open_group(directory) as group:
-        board = ServingBoard(page, group.keeper.look_at)
+        board = ServingBoard(page, group.keeper.suspect)
         group.keeper.publish_to(board.show)
         methods = {**board.methods, **WriterEndpoint(group.catalog.submit_to).methods}
         async with beside(directory, methods) as owner:
@@ -53,6 +53,12 @@ async def opened(directory):
 
 async def write(side, body):
     await side.catalog.submit(BUCKET, b"k", side.kit.put(b"k", body))
+
+
+async def suspected(side):
+    """A look-up of the worker fails as it does on a drive that goes bad, or because of something here."""
+    error = apsw.CantOpenError("broken")
+    assert await side.followed.suspect(side.followed.at(PARTITION), (PARTITION,), error)
 
 
 async def found(side):
@@ -136,16 +142,71 @@ def test_a_file_that_fails_here_is_looked_at_by_the_owner_and_opened_anew(tmp_pa
             await write(side, b"1")
             assert await found(side) == b"1"
             before = side.followed.at(PARTITION)
-            side.followed.suspect((PARTITION,), apsw.IOError("broken"))
+            await suspected(side)
             assert not side.followed.is_serving(PARTITION)
             assert await found(side) == b"1"
             after = side.followed.at(PARTITION)
             assert (after.number, after is before) == (before.number, False)
             leader = side.group.keeper.at(PARTITION)
             leader.reader.close()
-            side.followed.suspect((PARTITION,), apsw.IOError("broken"))
+            await suspected(side)
             assert await found(side) == b"1"
             assert leader.failure is not None
             assert side.followed.at(PARTITION).number != before.number
 
     asyncio.run(scenario())
+
+
+def damage(path):
+    """Change a byte of the record, as a drive does that gives back something else than was written."""
+    connection = apsw.Connection(str(path))
+    record = bytearray(connection.execute("SELECT record FROM objects").get)
+    record[-1] ^= 1
+    connection.execute("UPDATE objects SET record=?", (bytes(record),))
+    connection.close()
+
+
+def test_a_damaged_row_makes_another_replica_lead(tmp_path) -> None:
+    """Whoever finds it, owner or worker: the same look-up is answered by the next leader; the replica is known as damaged."""
+
+    async def scenario():
+        async with opened(tmp_path) as side:
+            await write(side, b"1")
+            keeper = side.group.keeper
+            leader = keeper.at(PARTITION)
+            damage(leader.path)
+            assert await found(side) == b"1"
+            assert keeper.at(PARTITION) is not leader
+            assert isinstance(keeper.fault_of(leader.replica), CorruptRecord)
+            assert keeper.can_spare(leader.replica)
+            state = await side.group.catalog.find(BUCKET, b"k")
+            assert state.version.body.data == b"1"
+
+    asyncio.run(scenario())
+
+
+def test_a_row_that_is_damaged_everywhere_is_told_as_such(tmp_path) -> None:
+    """After each replica was asked once; nobody waits, and no replica is held to be worse than the others."""
+
+    async def scenario():
+        async with opened(tmp_path) as side:
+            await write(side, b"1")
+            keeper = side.group.keeper
+            for store in keeper.stores:
+                await applied(store.path)
+                damage(store.path)
+            for catalog in (side.catalog, side.group.catalog):
+                with pytest.raises(CorruptRecord):
+                    await catalog.find(BUCKET, b"k")
+            assert [keeper.fault_of(store.replica) for store in keeper.stores] == [None] * 3
+
+    asyncio.run(scenario())
+
+
+async def applied(path):
+    """Wait until a follower has the row."""
+    connection = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)
+    async with asyncio.timeout(20):
+        while connection.execute("SELECT 1 FROM objects").get is None:  # noqa: ASYNC110 - another thread applies
+            await asyncio.sleep(0.01)
+    connection.close()

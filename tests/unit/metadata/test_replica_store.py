@@ -13,7 +13,7 @@ from objstore.metadata.catalog_file import open_catalog_reader
 from objstore.metadata.commands import OpenShard
 from objstore.metadata.partitioning import partitions_of
 from objstore.metadata.snapshot import digest_of
-from objstore.model.errors import DriveUnavailable
+from objstore.model.errors import CorruptRecord, DriveUnavailable
 from objstore.testing.catalog_kit import CommandKit, bucket_record
 from objstore.testing.replica_group import open_group
 
@@ -225,6 +225,32 @@ def test_a_new_store_copies_and_replaces_a_lost_one(tmp_path):
         await client.check()
         assert store.copies is not lost.copies
         await until(lambda: len(set(digests(tmp_path, (*names, "d3")))) == 1)
+
+    run(tmp_path, scenario)
+
+
+def test_a_damaged_row_is_not_copied_into_a_new_store(tmp_path):
+    """The copy checks every row; its source hands over, and the next leader has the row as it was written."""
+
+    async def scenario(group, client):
+        for number in range(300):
+            await client.put(b"%05d" % number, b"x" * 4096)
+        source = group.keeper.at(PARTITION)
+        lost = next(store for store in group.keeper.stores if store is not source)
+        await until(lambda: len(set(digests(tmp_path, group.names))) == 1)
+        connection = apsw.Connection(str(source.path))
+        connection.execute("UPDATE inline SET data=x'00' WHERE id=(SELECT max(id) FROM inline)")
+        connection.close()
+        group.keeper.remove(lost.replica)
+        lost.abandon(DriveUnavailable("wiped"))
+        group.keeper.add(group.open("d3"))
+        names = tuple(name for name in group.names if name != lost.replica)
+        group.keeper.want(group.wanted((*names, ReplicaId("d3"))))
+        await until(lambda: not group.keeper.unaligned())
+        assert isinstance(group.keeper.fault_of(source.replica), CorruptRecord)
+        whole = [name for name in names if name != source.replica]
+        await until(lambda: len(set(digests(tmp_path, (*whole, "d3")))) == 1)
+        await client.check()
 
     run(tmp_path, scenario)
 

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import os
 
-import apsw
 import pytest
 
 from objstore.cluster.sqlite_control_store import CONTROL_FILE_NAME
 from objstore.metadata.catalog_file import CATALOG_FILE_NAME
-from objstore.model.errors import CorruptRecord, DriveUnavailable, UnknownFormat
+from objstore.model.errors import DriveUnavailable
 from objstore.model.instant import Instant
 from objstore.model.names import DriveId
 from objstore.server.drive_sites import Site, mount_of
-from objstore.server.drive_watch import DriveState, is_damage, look_at, prove
+from objstore.server.drive_watch import DriveState, look_at, prove
 from objstore.storage import DriveIdentity, format_drive
 from objstore.storage.layout import IDENTITY_NAME, renew_identity
 
@@ -89,19 +88,3 @@ def test_a_directory_that_cannot_be_written_is_not_believed(site):
     (site.directory / "tmp").rmdir()
     with pytest.raises(DriveUnavailable, match="cannot be written"):
         prove(site)
-
-
-@pytest.mark.parametrize(
-    ("fault", "is_damaged"),
-    [
-        (CorruptRecord("row"), True),
-        (apsw.CorruptError("page"), True),
-        (apsw.NotADBError("file"), True),
-        (UnknownFormat("newer"), False),
-        (apsw.IOError("drive"), False),
-        (DriveUnavailable("gone"), False),
-    ],
-)
-def test_only_damage_is_set_aside(fault, is_damaged):
-    """A catalogue of a newer version, or on a drive that fails, is not to be given up for a copy."""
-    assert is_damage(fault) is is_damaged
