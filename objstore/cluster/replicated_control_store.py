@@ -9,6 +9,9 @@ Promises
     * An empty copy never counts (trap T2): it is given everything first, and named a member afterwards, in a change that
       a majority of the old members and of the new ones holds.
     * Where a majority cannot be reached the outcome is unknown: `on_fatal`, and only a restart decides.
+    * A majority of full drives is told as `StorageFull`, and everything goes on when there is room again. Copies that took the
+      change that others had no room for are given everything anew, and before the next change the term is raised: so what
+      was refused can come back only where nothing was changed since.
 
 Locks on the drives keep other processes out. The state is small (names of buckets, rings), so it is held in memory.
 """
@@ -31,6 +34,7 @@ from objstore.model.errors import (
     HistoryForgotten,
     ObjstoreError,
     QuorumNotReached,
+    StorageFull,
 )
 
 __all__ = ["COPIES_MAX", "ReplicatedControlStore"]
@@ -54,6 +58,10 @@ class ReplicatedControlStore:
         self._changed = asyncio.Event()
         self._failure: Exception | None = None
         self._publish: Callable[[int], None] = _ignore
+        self._is_term_spent = False
+        """A change was refused that some copies may have: the next one needs a higher term."""
+        self._waiting_for_room: set[str] = set()
+        """Copies that are out of service, while their drives have no room for everything."""
 
     async def __aenter__(self) -> Self:
         try:
@@ -161,6 +169,10 @@ class ReplicatedControlStore:
 
     def lose(self, name: str) -> None:
         """Stop writing a copy: its drive is gone."""
+        self._waiting_for_room.discard(name)
+        self._let_go(name)
+
+    def _let_go(self, name: str) -> None:
         copy = self._copies.pop(name, None)
         if copy is not None:
             copy.failure = copy.failure or DriveUnavailable("its drive is gone", drive=name)
@@ -174,15 +186,19 @@ class ReplicatedControlStore:
         async with self._writing:
             self._check_service()
             if name not in self._copies or self._copies[name].failure is not None:
+                if name in self._full():
+                    self._waiting_for_room.add(name)
                 await self._take(name, path)
+            self._waiting_for_room.discard(name)
             members = tuple(name if m == instead_of else m for m in self.members)
             if name not in members:
                 members = _choose(members, list(self._copies))
             if members != self.members:
+                await self._renew_term()
                 await self._change_members(members)
 
     async def _take(self, name: str, path: Path) -> None:
-        self.lose(name)
+        self._let_go(name)
         copy = _open(name, path)
         try:
             await copy.replace(self._state.items, self._state.changes)
@@ -218,8 +234,7 @@ class ReplicatedControlStore:
             await self._bring_up(name)
         chosen = _choose(members, [name for name in found if name in self._copies])
         self._groups = [group for group in (members, chosen) if group]
-        term = best.rank[0] + 1
-        await self._write(TERM_KEY, str(term).encode())
+        await self._raise_term()
         await self._change_members(chosen)
 
     async def _bring_up(self, name: str) -> None:
@@ -231,7 +246,11 @@ class ReplicatedControlStore:
     async def _change_members(self, members: tuple[str, ...]) -> None:
         """Name the copies that count; a majority of the old ones and of the new ones must hold it."""
         self._groups = [group for group in (self.members, members) if group]
-        await self._write(MEMBERS_KEY, msgspec.json.encode(members))
+        try:
+            await self._write(MEMBERS_KEY, msgspec.json.encode(members))
+        except StorageFull:
+            self._groups = [self.members]
+            raise
         self._groups = [members]
 
     # --- writing
@@ -241,6 +260,7 @@ class ReplicatedControlStore:
             self._check_service()
             if not self._is_expected(key, expected_revision):
                 return None
+            await self._renew_term()
             return await self._write(key, value)
 
     async def _delete(self, key: str, expected_revision: int | None) -> bool:
@@ -248,6 +268,7 @@ class ReplicatedControlStore:
             self._check_service()
             if key not in self._state.items or not self._is_expected(key, expected_revision):
                 return False
+            await self._renew_term()
             await self._write(key, None)
             return True
 
@@ -256,8 +277,17 @@ class ReplicatedControlStore:
         found = 0 if item is None else item.revision
         return expected_revision is None or found == expected_revision
 
+    async def _renew_term(self) -> None:
+        if self._is_term_spent:
+            await self._raise_term()
+
+    async def _raise_term(self) -> None:
+        await self._write(TERM_KEY, str(self._state.rank[0] + 1).encode())
+        self._is_term_spent = False
+
     async def _write(self, key: str, value: bytes | None) -> int:
-        """Write a change to all copies and return when it counts."""
+        """Write a change to all copies and return when it counts. Raises `StorageFull`."""
+        self._refuse_where_full()
         change = Change(key, value, self._state.revision + 1)
         waiting: dict[asyncio.Future[None], str] = {
             asyncio.get_running_loop().create_task(copy.append(change)): name
@@ -272,6 +302,8 @@ class ReplicatedControlStore:
                     stored.add(name)
         for future in waiting:
             future.add_done_callback(_retrieve)
+        if not self._counts(stored) and self._counts(stored | self._full()):
+            self._give_up_change()
         if not self._counts(stored):
             self._fail(QuorumNotReached("too few copies of the control store took a change"))
         self._state.apply(change)
@@ -279,6 +311,24 @@ class ReplicatedControlStore:
         changed, self._changed = self._changed, asyncio.Event()
         changed.set()
         return change.revision
+
+    def _full(self) -> set[str]:
+        """Return the names of the copies that have no room."""
+        full = {n for n, c in self._copies.items() if isinstance(c.failure, apsw.FullError)}
+        return full | (self._waiting_for_room - self._copies.keys())
+
+    def _refuse_where_full(self) -> None:
+        """Refuse before anything is written if that would be in vain."""
+        whole = {name for name, copy in self._copies.items() if copy.failure is None}
+        if not self._counts(whole) and self._counts(whole | self._full()):
+            raise StorageFull("the drives of the control store are full")
+
+    def _give_up_change(self) -> None:
+        """Take every copy out that may have the change that a majority had no room for, until it is given everything."""
+        self._is_term_spent = True
+        for copy in self._copies.values():
+            copy.failure = copy.failure or apsw.FullError("others had no room for a change")
+        raise StorageFull("the drives of the control store are full")
 
     def _counts(self, stored: Collection[str]) -> bool:
         return all(sum(name in stored for name in group) * 2 > len(group) for group in self._groups)

@@ -15,7 +15,7 @@ try to lead; safety is the log's.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from time import monotonic
 from typing import Final
 
@@ -42,7 +42,13 @@ from objstore.metadata.replica_plan import choose_leader, spread_leaders
 from objstore.metadata.replica_store import ReplicaStore
 from objstore.metadata.replica_trust import ReplicaTrust, is_unreadable
 from objstore.metadata.sql_catalog import Store
-from objstore.model.errors import Corrupt, CorruptRecord, DriveUnavailable, ObjstoreError
+from objstore.model.errors import (
+    Corrupt,
+    CorruptRecord,
+    DriveUnavailable,
+    ObjstoreError,
+    StorageFull,
+)
 from objstore.model.names import PartitionId
 
 __all__ = ["ReplicaKeeper"]
@@ -54,6 +60,8 @@ STALLED_S: Final = 1.0
 """An operation of a drive that takes longer makes its store suspect."""
 SUSPECT_S: Final = 10.0
 """How long a store that stalled leads nothing after it answers again."""
+FULL_S: Final = 0.8
+"""A store that finds no room for so long, after it gave back what it can, counts as full."""
 TAKEOVER_S: Final = 1.5
 """How long a named leader may take before another one is named."""
 ALIGNED_AT_ONCE: Final = 16
@@ -81,6 +89,7 @@ class ReplicaKeeper:
         self._trust = ReplicaTrust()
         self._hanging: set[ReplicaStore] = set()
         self._low: frozenset[ReplicaId] = frozenset()
+        self._stuck: frozenset[PartitionId] = frozenset()
         self._changed = asyncio.Event()
         self._wake = asyncio.Event()
         self._naming = asyncio.Lock()
@@ -146,13 +155,16 @@ class ReplicaKeeper:
         low = self._low | {replica} if lacks_room else self._low - {replica}
         if low != self._low or low:
             self._low = low
-            without = frozenset(
-                partition
-                for partition, members in self._voters.items()
-                if 2 * len(low.intersection(members.voters)) > len(members.voters)
-            )
+            without = self._with_majority_in(low)
             for store in self.stores:
                 store.without_room = without
+
+    def _with_majority_in(self, replicas: Collection[ReplicaId]) -> frozenset[PartitionId]:
+        return frozenset(
+            partition
+            for partition, members in self._voters.items()
+            if 2 * sum(voter in replicas for voter in members.voters) > len(members.voters)
+        )
 
     def hangs(self, store: Store) -> None:
         """See `Replicas`: it leads nothing until some time after it goes on."""
@@ -366,6 +378,7 @@ class ReplicaKeeper:
 
     async def _mend(self) -> None:
         self._suspect_stalled()
+        self._refuse_where_full()
         leaders = self._missing_leaders()
         if leaders:
             await self._name(leaders)
@@ -378,6 +391,23 @@ class ReplicaKeeper:
             since = store.busy_since
             if store in self._hanging or (since is not None and now - since > STALLED_S):
                 self._stall(store)
+
+    def _refuse_where_full(self) -> None:
+        """Let nobody wait for a majority of drives that have no room."""
+        before = monotonic() - FULL_S
+        full = {
+            s.replica for s in self.stores if s.full_since is not None and s.full_since < before
+        }
+        if not full and not self._stuck:
+            return
+        stuck = self._with_majority_in(full)
+        if stuck != self._stuck:
+            _log.warning("replicas_full", drives=sorted(full), partitions=len(stuck))
+        self._stuck = stuck
+        for store in self.stores:
+            store.stuck = stuck
+            if any(self._serving.get(partition) is store for partition in stuck):
+                store.fail_waiting(since=before)
 
     def _stall(self, store: ReplicaStore) -> None:
         """Let a store lead nothing for a while: an operation of its drive takes too long."""
@@ -410,6 +440,7 @@ class ReplicaKeeper:
     def _missing_leaders(self) -> dict[PartitionId, ReplicaId]:
         """Choose leaders for the partitions whose leader is not usable, or did not begin to serve in time."""
         usable, answering, now = self._usable(), self._answering(), monotonic()
+        full = {store.replica for store in self.stores if store.is_full}
         leading = {store.replica for store in self._serving.values()}
         is_settled = len(self._serving) == len(self._voters) and leading <= usable
         if is_settled and not self._trust.has_doubts:
@@ -423,7 +454,10 @@ class ReplicaKeeper:
                 partition not in self._serving
                 and now - self._named_at.get(partition, 0.0) > TAKEOVER_S
             )
-            if leader in trusted and not is_late:
+            may_stay = leader in full and len(full & set(membership.voters)) * 2 > len(
+                membership.voters
+            )
+            if (leader in trusted and not is_late) or (may_stay and partition in self._serving):
                 load[leader] = load.get(leader, 0) + 1
             elif membership.voters:
                 missing.append(partition)
@@ -445,8 +479,13 @@ class ReplicaKeeper:
     async def _name(self, leaders: Mapping[PartitionId, ReplicaId]) -> None:
         """Stop serving, hand out epochs, then tell: the order that reads rely on."""
         async with self._naming:
+            served = {p: self._serving[p] for p in leaders if p in self._serving}
             self._stop_serving(leaders)
-            fresh = await self._names.name(leaders, above=self._spent)
+            try:
+                fresh = await self._names.name(leaders, above=self._spent)
+            except StorageFull:
+                self._go_on_serving(served)
+                raise
             now = monotonic()
             for partition, name in fresh.items():
                 self._named_at[partition] = now
@@ -455,6 +494,15 @@ class ReplicaKeeper:
                         store.post(Lead(partition, name.epoch))
                     elif store.is_usable:
                         store.post(Told(partition, name.epoch, name.leader))
+
+    def _go_on_serving(self, served: Mapping[PartitionId, ReplicaStore]) -> None:
+        """Nobody was named, and nobody was told: who led still does, and can at least be read."""
+        for partition, store in served.items():
+            is_leader = self._spent.get(partition, 0) < self._names[partition].epoch
+            is_well = store.failure is None and self._trust.votes(store.replica, partition)
+            if is_leader and is_well and self._stores.get(store.replica) is store:
+                self._serving[partition] = store
+                self._show(partition, store)
 
     # --- members
 

@@ -88,9 +88,12 @@ class ReplicaStore:
         self.path = path
         self.replica = replica
         self.stats = CatalogStats()
-        self.is_full = False
+        self.full_since: float | None = None
+        """Monotonic time since when its drive has no room for what is to be written; None while it has."""
         self.without_room: frozenset[PartitionId] = frozenset()
         """Partitions of which a majority is on drives at their reserve: the rest is for deletes."""
+        self.stuck: frozenset[PartitionId] = frozenset()
+        """Partitions of which a majority is on drives without any room: not even deletes can be written."""
         self.busy_since: float | None = None
         """Monotonic time at which the operation of the drive began that is under way; None between them."""
         self._transport = transport
@@ -134,6 +137,11 @@ class ReplicaStore:
         return self._failure
 
     @property
+    def is_full(self) -> bool:
+        """Tell whether its drive has no room for what is to be written."""
+        return self.full_since is not None
+
+    @property
     def is_usable(self) -> bool:
         """Tell whether it may lead."""
         return self._failure is None and not self.is_full and not self._is_closing
@@ -173,6 +181,8 @@ class ReplicaStore:
 
     def submit(self, partition: PartitionId, command: Command) -> _Future:
         """Queue a command; the future has its result, or its refusal, once that is durable and applied here."""
+        if partition in self.stuck:
+            raise StorageFull("the drives of the catalogue are full")
         if not self.is_usable or self._loop is None:
             raise DriveUnavailable("the catalogue is out of service", drive=self.replica)
         if partition in self.without_room and isinstance(command, GROWING):
@@ -315,7 +325,7 @@ class ReplicaStore:
             except apsw.FullError:
                 self._wait_for_room()
                 continue
-            self.is_full = False
+            self.full_since = None
             if more:
                 seconds = perf_counter() - started
                 self.stats.count_batch(len(self._answers), apply_s=0.0, commit_s=seconds)
@@ -323,7 +333,7 @@ class ReplicaStore:
 
     def _wait_for_room(self) -> None:
         """The drive is full: serve nobody, lose messages, try again with what truncating the WAL gives back."""
-        self.is_full = True
+        self.full_since = self.full_since or monotonic()
         self._flush()
         self._call_loop(self._deliver, [], [])
         self.busy_since = None

@@ -29,7 +29,15 @@ from objstore.metadata.records import RepairItem, RepairPosition
 from objstore.metadata.reference_walk import ReferencePosition
 from objstore.metadata.replica_keeper import PATIENCE_S
 from objstore.metadata.sql_catalog import SqlCatalog, Store, Stores
-from objstore.model.errors import Corrupt, CorruptRecord, DriveUnavailable, NotLeader, Unavailable
+from objstore.model.errors import (
+    Corrupt,
+    CorruptRecord,
+    DriveUnavailable,
+    NotLeader,
+    SlowDown,
+    StorageFull,
+    Unavailable,
+)
 from objstore.model.names import ObjectKey, PartitionId, UploadId, VersionId
 from objstore.model.objects import BucketRecord, Extent, Part, Upload, Usage, Versioning
 
@@ -280,13 +288,12 @@ class ReplicatedCatalog:
                         return await call()
                     async with asyncio.timeout(until - monotonic()):
                         return await call()
+            except (SlowDown, StorageFull) as error:
+                raise _turned_away(error, after=failure) from failure
             except (DriveUnavailable, NotLeader, TimeoutError) as error:
                 failure = error
             except FileFault as fault:
-                failure = fault.cause
-                doubted = partitions or self._seen.scanned
-                if not await self._replicas.suspect(fault.file, doubted, fault.cause):
-                    raise _damage(fault.cause) from fault.cause
+                failure = await self._doubted(fault, partitions)
             has_waited = True
             left_s = until - monotonic()
             if left_s <= 0:
@@ -295,6 +302,18 @@ class ReplicatedCatalog:
                 await asyncio.sleep(RETRY_S)
             else:
                 await self._replicas.wait_for_change(min(left_s, 1.0))
+
+    async def _doubted(self, fault: FileFault, partitions: Sequence[PartitionId]) -> Exception:
+        """Return what a look-up met, if another replica may be better; else raise it."""
+        doubted = partitions or self._seen.scanned
+        if not await self._replicas.suspect(fault.file, doubted, fault.cause):
+            raise _damage(fault.cause) from fault.cause
+        return fault.cause
+
+
+def _turned_away(error: Unavailable, *, after: Exception | None) -> Unavailable:
+    """This try was turned away; one before it may be committed yet, and then its bytes must stay (trap T7)."""
+    return error if after is None else DriveUnavailable("the outcome is unknown")
 
 
 def _damage(cause: Exception) -> Exception:

@@ -278,6 +278,58 @@ def test_full_drives_say_so_and_still_delete(drives):
         assert client.list_objects_v2(Bucket=BUCKET)["KeyCount"] == 0
 
 
+def test_drives_filled_to_the_last_byte_by_somebody_else(drives):
+    """Nothing can be written, not even a delete: that is told at once, everything can be read, and it ends by itself."""
+    with serving(drives) as server:
+        client = client_of(server)
+        bodies = {f"k{number}": bytes([number]) * 5_000 * number for number in range(8)}
+        for key, body in bodies.items():
+            client.put_object(Bucket=BUCKET, Key=key, Body=body)
+        process = server.pid
+        for number in range(5):
+            drives.fill(number)
+
+        def attempt(call):
+            started = time.monotonic()
+            try:
+                call()
+                answer = "done"
+            except client.exceptions.ClientError as error:
+                answer = error.response["Error"]["Code"]
+            return answer, time.monotonic() - started
+
+        def put():
+            client.put_object(Bucket=BUCKET, Key="k1", Body=bodies["k1"])
+
+        answers = [attempt(put) for _ in range(20)]
+        answers += [attempt(lambda: client.create_bucket(Bucket="another")) for _ in range(3)]
+        answers += [attempt(lambda: client.delete_object(Bucket=BUCKET, Key="k0"))]
+        assert max(took_s for _, took_s in answers) < 4.0, answers
+        assert answers[19][0] == "InsufficientStorage", answers
+        assert {answer for answer, _ in answers} <= {
+            "done",
+            "InsufficientStorage",
+            "ServiceUnavailable",
+        }, answers
+        for key in ("k1", "k3", "k7"):
+            assert read(client, key) == bodies[key]
+        for number in range(5):
+            drives.make_room(number)
+        deadline = time.monotonic() + RETURN_S
+        while attempt(put)[0] != "done" or attempt(lambda: client.create_bucket(Bucket="other"))[
+            0
+        ] not in {"done", "BucketAlreadyOwnedByYou"}:
+            assert time.monotonic() < deadline, told(server)
+            time.sleep(0.1)
+        client.delete_object(Bucket=BUCKET, Key="k0")
+        del bodies["k0"]
+        check_all(server, bodies)
+        assert server.pid == process
+        server.kill()
+        server.start()
+        check_all(server, bodies)
+
+
 @pytest.mark.parametrize("number", [0, 3])
 def test_the_process_may_be_killed_in_the_middle(drives, number):
     """SIGKILL while a wiped directory is being filled again: nothing is lost, and it is filled after the start."""

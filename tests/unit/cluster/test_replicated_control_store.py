@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 
+import apsw
 import pytest
 
 from objstore.cluster.control_copy import ControlCopy
 from objstore.cluster.control_store import Change
 from objstore.cluster.replicated_control_store import ReplicatedControlStore
 from objstore.cluster.sqlite_control_store import SqliteControlStore
-from objstore.model.errors import DriveUnavailable, QuorumNotReached
+from objstore.model.errors import DriveUnavailable, QuorumNotReached, StorageFull
 
 NAMES = ("a", "b", "c")
 
@@ -141,3 +143,85 @@ def test_a_store_of_one_drive_grows(tmp_path):
             assert (await store.get("bucket")).value == b"1"
 
     asyncio.run(scenario())
+
+
+class Room:
+    """Which copies find no room at the moment."""
+
+    def __init__(self, monkeypatch):
+        self.full = set()
+        append, replace = ControlCopy._append, ControlCopy._replace
+
+        def meet(copy):
+            if copy.name in self.full:
+                raise apsw.FullError("no room")
+
+        def checked_append(copy, change):
+            meet(copy)
+            append(copy, change)
+
+        def checked_replace(copy, items, changes):
+            meet(copy)
+            replace(copy, items, changes)
+
+        monkeypatch.setattr(ControlCopy, "_append", checked_append)
+        monkeypatch.setattr(ControlCopy, "_replace", checked_replace)
+
+
+async def adopt_what_was_full(store, directory):
+    """Do what the watch of the drives does twice a second."""
+    for name, path in paths(directory).items():
+        if store.was_full(name):
+            with contextlib.suppress(DriveUnavailable):
+                await store.adopt(name, path, instead_of=name)
+
+
+def test_full_drives_refuse_and_go_on_when_there_is_room(tmp_path, monkeypatch):
+    """Somebody else filled two of three: no process may end for that, and no change may half happen."""
+
+    async def scenario():
+        room = Room(monkeypatch)
+        fatal = []
+        async with store_over(tmp_path, on_fatal=fatal.append) as store:
+            await store.put("bucket", b"1")
+            room.full = {"b", "c"}
+            for _ in range(3):
+                with pytest.raises(StorageFull):
+                    await store.put("bucket", b"refused")
+                await adopt_what_was_full(store, tmp_path)
+            assert (await store.get("bucket")).value == b"1"
+            room.full = {"c"}
+            await adopt_what_was_full(store, tmp_path)
+            await store.put("bucket", b"2")
+        assert fatal == []
+        async with store_over(tmp_path) as store:
+            assert (await store.get("bucket")).value == b"2"
+
+    asyncio.run(scenario())
+
+
+def test_what_full_drives_refused_never_overtakes_what_was_written_later(tmp_path, monkeypatch):
+    """One copy has the refused change when its drive goes away; others go on; it must not be right when it comes back."""
+
+    async def scenario():
+        room = Room(monkeypatch)
+        async with store_over(tmp_path) as store:
+            await store.put("bucket", b"1")
+            room.full = {"b", "c"}
+            with pytest.raises(StorageFull):
+                await store.put("bucket", b"refused")
+            store.lose("a")
+            room.full = set()
+            await adopt_what_was_full_but(store, tmp_path, "a")
+            await store.put("bucket", b"2")
+        async with store_over(tmp_path) as store:
+            assert (await store.get("bucket")).value == b"2"
+
+    asyncio.run(scenario())
+
+
+async def adopt_what_was_full_but(store, directory, lost):
+    """The watch leaves a drive alone that is gone."""
+    for name, path in paths(directory).items():
+        if name != lost and store.was_full(name):
+            await store.adopt(name, path, instead_of=name)

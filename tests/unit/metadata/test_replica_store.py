@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from time import monotonic
 
 import apsw
 import pytest
@@ -13,7 +14,7 @@ from objstore.metadata.catalog_file import open_catalog_reader
 from objstore.metadata.commands import OpenShard
 from objstore.metadata.partitioning import partitions_of
 from objstore.metadata.snapshot import digest_of
-from objstore.model.errors import CorruptRecord, DriveUnavailable
+from objstore.model.errors import CorruptRecord, DriveUnavailable, StorageFull
 from objstore.testing.catalog_kit import CommandKit, bucket_record
 from objstore.testing.replica_group import open_group
 
@@ -171,6 +172,31 @@ def test_a_full_drive_loses_nothing_and_comes_back(tmp_path, drive, whose):
         drive.full.clear()
         await until(lambda: not stores[full].is_full)
         await client.put(b"after", b"z")
+        await client.check()
+
+    run(tmp_path, scenario, vfs="faulty")
+
+
+@pytest.mark.parametrize("with_leader", [True, False])
+def test_a_majority_without_room_is_told_at_once_and_ends_by_itself(tmp_path, drive, with_leader):
+    """What may be in a log already is unknown, never "refused": its bytes must stay. Reads go on; so do writes, later."""
+
+    async def scenario(group, client):
+        await client.put(b"before", b"x")
+        leader = group.keeper.at(PARTITION)
+        others = [name for name in group.names if name != leader.replica]
+        drive.full.update((leader.replica, others[0]) if with_leader else others)
+        started = monotonic()
+        with pytest.raises(DriveUnavailable, match="unknown"):
+            await client.put(b"k", b"y")
+        with pytest.raises(StorageFull):
+            await client.put(b"k", b"y")
+        assert monotonic() - started < group.keeper.patience_s / 2
+        await client.check()
+        assert group.keeper.at(PARTITION) is leader
+        drive.full.clear()
+        await until(lambda: not any(store.is_full or store.stuck for store in group.keeper.stores))
+        await client.put(b"k", b"z")
         await client.check()
 
     run(tmp_path, scenario, vfs="faulty")
