@@ -60,7 +60,7 @@ clients: $(patsubst requirements/%.lock,.venv-%/.objstore-stamp,$(wildcard requi
 client-programs: ## Get clients that are not Python packages, as far as this machine can (as root, some are installed by apt-get)
 	@$(PYTHON) -I deploy/client_programs.py
 
-clients-all: clients ## The same, and those that take many minutes to compile: a new rclone and litestream
+clients-all: clients ## The same, and those that take many minutes to compile: new releases of rclone and restic, and litestream
 	@$(PYTHON) -I deploy/client_programs.py all
 
 etcd: setup ## Fetch the etcd that some tests need, where this machine has none

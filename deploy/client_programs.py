@@ -4,9 +4,9 @@
     python3 deploy/client_programs.py
     python3 deploy/client_programs.py all   also what takes many minutes to compile
 
-Four things, side by side, each within a bound of time: packages of the distribution (only as root and with apt-get), the
-packages of npm, a Go program and a Java program of tests/clients with the libraries that they name. What is built goes to
-`$XDG_CACHE_HOME/objstore-clients/` (or `~/.cache/`), outside of the checkout, and stays until its sources change.
+Five things, side by side, each within a bound of time: packages of the distribution (only as root and with apt-get), the
+packages of npm, a Go program and a Java program of tests/clients with the libraries that they name, and s5cmd. What is built
+goes to `$XDG_CACHE_HOME/objstore-clients/` (or `~/.cache/`), outside of the checkout, and stays until its sources change.
 
 What this machine cannot get is named and left out: the report of the tests then says which clients were not run.
 """
@@ -39,6 +39,7 @@ PACKAGES = {
 GO_COMMANDS = {
     "litestream": "github.com/benbjohnson/litestream/cmd/litestream@v0.5.18",
     "rclone": "github.com/rclone/rclone@v1.75.1",
+    "restic": "github.com/restic/restic/cmd/restic@v0.18.1",
 }
 """Programs that are compiled from the Go module proxy: their newest releases, beside the old ones of the distribution."""
 COMMAND_S = 1800
@@ -58,6 +59,7 @@ def main(arguments: list[str]) -> int:
         "javascript": lambda: build("javascript", build_javascript),
         "go": lambda: build("go", build_go),
         "java": lambda: build("java", build_java),
+        "s5cmd": lambda: build("s5cmd", build_s5cmd),
     }
     threads = [threading.Thread(target=_report, args=job) for job in jobs.items()]
     for thread in threads:
@@ -112,6 +114,15 @@ def build_go(sources: Path, folder: Path) -> None:
     _need("go")
     settings = {"GOTOOLCHAIN": "local", "GOWORK": "off", "CGO_ENABLED": "0"}
     command = ["go", "build", "-mod=readonly", "-buildvcs=false", "-o", str(folder / "client"), "."]
+    _run(command, sources, settings)
+
+
+def build_s5cmd(sources: Path, folder: Path) -> None:
+    """Compile the program of others that go.mod requires; `go install` asks for lists of versions, which not every proxy has."""
+    _need("go")
+    settings = {"GOTOOLCHAIN": "local", "GOWORK": "off", "CGO_ENABLED": "0"}
+    module = "github.com/peak/s5cmd/v2"
+    command = ["go", "build", "-mod=readonly", "-buildvcs=false", "-o", str(folder), module]
     _run(command, sources, settings)
 
 

@@ -126,6 +126,7 @@ CLIENTS_BIN = ROOT / ".venv-clients" / "bin"
 CLIENTS_CACHE = (
     Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "objstore-clients"
 )
+CLIENTS_FOLDERS = (CLIENTS_BIN, CLIENTS_CACHE / "bin", CLIENTS_CACHE / "s5cmd")
 CLIENT_DEADLINE_S = 200
 """A client that hangs must not hang the tests; it says nothing about how fast one is on a busy machine."""
 LAUNCHER = ROOT / "tests" / "clients" / "launcher.py"
@@ -167,7 +168,7 @@ class ClientShell:
             if not name.startswith(foreign) and not name.lower().endswith("_proxy")
         }
         ours = {
-            "PATH": f"{CLIENTS_BIN}:{CLIENTS_CACHE / 'bin'}:{kept.get('PATH', '')}",
+            "PATH": ":".join(str(folder) for folder in (*CLIENTS_FOLDERS, kept.get("PATH", ""))),
             "HOME": str(self.folder),
             "AWS_ENDPOINT_URL": self.server.endpoint_url,
             "AWS_ACCESS_KEY_ID": self.server.access_key,
