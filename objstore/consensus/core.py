@@ -29,7 +29,7 @@ from objstore.consensus.messages import (
     PromiseReply,
     PromiseRequest,
     StateHash,
-    payload_size,
+    entries_size,
 )
 from objstore.consensus.ready import (
     CANDIDATE,
@@ -41,10 +41,12 @@ from objstore.consensus.ready import (
     SoftState,
 )
 from objstore.consensus.takeover import TakingOver
-from objstore.model.errors import InvariantError, check
+from objstore.model.errors import InvariantError
 from objstore.model.instant import Instant
 
 __all__ = ["PartitionLog"]
+
+_NO_EPOCH = Epoch(0)
 
 _ANSWERS = frozenset((PromiseReply, FetchReply, AppendReply, EpochRefused, StateHash))
 """Never refused by epoch: a late answer is dropped by whoever does not wait for it."""
@@ -53,10 +55,12 @@ _ANSWERS = frozenset((PromiseReply, FetchReply, AppendReply, EpochRefused, State
 class PartitionLog(TakingOver):
     """One replica of the log of one partition."""
 
+    __slots__ = ("_compacted_to", "_handlers", "_held_max", "_out", "_out_leads")
+
     def __init__(self, config: LogConfig, state: LogState) -> None:
         super().__init__(config, state)
         self._out: Ready | None = None
-        self._out_leads = Epoch(0)
+        self._out_leads = _NO_EPOCH
         self._compacted_to = self._log.compacted_index
         self._held_max = config.retained_entries * 5 // 4
         self._handlers: dict[type[object], Callable[..., None]] = {
@@ -116,7 +120,9 @@ class PartitionLog(TakingOver):
     @property
     def has_ready(self) -> bool:
         """Tell whether `take_ready` would carry anything; never while a Ready is out."""
-        return self._out is None and bool(
+        if self._out is not None:
+            return False
+        if (
             self._messages
             or self._commit > self._applying
             or self._log.has_unhanded
@@ -127,17 +133,20 @@ class PartitionLog(TakingOver):
             or self._snapshots_wanted
             or self._handover_ready
             or self._snapshot is not None
-            or (self._soft_state_touched and self._has_new_soft_state())
-            or (self._role is LEADER and self._has_something_to_send())
-        )
+        ):
+            return True
+        if self._soft_state_touched and self._has_new_soft_state():
+            return True
+        return self._role is LEADER and self._has_something_to_send()
 
     def take_ready(self) -> Ready:
         """Return all pending effects; `advance` must follow before the next one is taken."""
-        check(self._out is None, "a Ready is out: advance over it first")
+        if self._out is not None:
+            raise InvariantError("a Ready is out: advance over it first")
         leads = self._role is LEADER
         if leads:
             self._prepare_to_lead()
-        truncate_from, entries = self._log.hand_out()
+        truncate_from, entries = self._log.hand_out() if self._log.has_unhanded else (0, [])
         ready = Ready(
             self._take_hard_state() if self._hard_state_changed else None,
             self._snapshot,
@@ -159,12 +168,13 @@ class PartitionLog(TakingOver):
         self._snapshots_wanted = []
         self._traces = []
         self._snapshot, self._handover_ready = None, NO_REPLICA
-        self._out, self._out_leads = ready, self._epoch if leads else Epoch(0)
+        self._out, self._out_leads = ready, self._epoch if leads else _NO_EPOCH
         return ready
 
     def advance(self, ready: Ready) -> None:
         """Take note that everything in the Ready is durable, sent and applied."""
-        check(ready is self._out, "only the Ready that is out can be advanced over")
+        if ready is not self._out:
+            raise InvariantError("only the Ready that is out can be advanced over")
         self._out = None
         committed = ready.committed
         if committed and committed[-1].index > self._applied:
@@ -175,8 +185,7 @@ class PartitionLog(TakingOver):
 
     def _advance_leading(self, ready: Ready) -> None:
         if ready.committed and self._inflight_bytes:
-            done = sum([payload_size(entry.payload) for entry in ready.committed])
-            self._inflight_bytes = max(0, self._inflight_bytes - done)
+            self._inflight_bytes = max(0, self._inflight_bytes - entries_size(ready.committed))
         entries = ready.entries
         if entries and entries[-1].index > self._durable and self._out_leads == self._epoch:
             self._durable = entries[-1].index

@@ -37,6 +37,8 @@ STATE_HASHES_KEPT = 8
 class Following(ReplicaState):
     """The obedient half of a replica."""
 
+    __slots__ = ("_state_hashes", "is_diverged")
+
     def __init__(self, config: LogConfig, state: LogState) -> None:
         super().__init__(config, state)
         self._state_hashes: dict[int, bytes] = {}

@@ -32,7 +32,7 @@ from objstore.consensus.messages import (
 from objstore.consensus.progress import REPLICATE, SNAPSHOT, Progress
 from objstore.consensus.quorum import has_majority, majority_index
 from objstore.consensus.ready import CANDIDATE, FOLLOWER, LEADER, LogConfig, LogState, ReadState
-from objstore.model.errors import NotLeader, OperationAborted, SlowDown, check
+from objstore.model.errors import InvariantError, NotLeader, OperationAborted, SlowDown, check
 from objstore.model.instant import Instant
 
 __all__ = ["Leading", "Rejection"]
@@ -43,6 +43,22 @@ Rejection = NotLeader | SlowDown | OperationAborted
 
 class Leading(Following):
     """The half of a replica that acts while it leads."""
+
+    __slots__ = (
+        "_durable",
+        "_handover_deadline",
+        "_handover_ready",
+        "_handover_target",
+        "_handover_told",
+        "_inflight_bytes",
+        "_now",
+        "_opening_index",
+        "_progress",
+        "_reads_waiting",
+        "_resend_at",
+        "_round",
+        "_rounds",
+    )
 
     def __init__(self, config: LogConfig, state: LogState) -> None:
         super().__init__(config, state)
@@ -191,14 +207,15 @@ class Leading(Following):
                 bytes_max=config.message_bytes_max,
             )
         epoch = log.epoch_at(previous)
-        check(epoch is not None, "the entry before an append is not in the log")
+        if epoch is None:
+            raise InvariantError("the entry before an append is not in the log")
         self._messages.append(
             AppendRequest(
                 self.replica,
                 peer,
                 self._epoch,
                 previous,
-                epoch or 0,
+                epoch,
                 self._commit,
                 self._round,
                 entries,
@@ -228,7 +245,8 @@ class Leading(Following):
         self._wake(now)
 
     def _on_accepted(self, message: AppendReply, progress: Progress) -> None:
-        check(message.index <= self._log.last_index, "a follower acknowledged what was never sent")
+        if message.index > self._log.last_index:
+            raise InvariantError("a follower acknowledged what was never sent")
         if progress.accepted(message.index) and progress.match > self._commit:
             self._try_commit()
 

@@ -15,8 +15,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from objstore.consensus.messages import Entry, Snapshot, payload_size
-from objstore.model.errors import check
+from objstore.consensus.messages import Entry, Snapshot, entries_size, payload_size
+from objstore.model.errors import InvariantError, check
 
 __all__ = ["ReplicaLog"]
 
@@ -79,6 +79,8 @@ class ReplicaLog:
         if entries_max <= 0 or after == self.last_index:
             return ()
         candidates = self.between(after, min(self.last_index, after + entries_max))
+        if self.size_bytes <= bytes_max:
+            return tuple(candidates)
         total = 0
         for count, entry in enumerate(candidates):
             total += payload_size(entry.payload)
@@ -88,14 +90,12 @@ class ReplicaLog:
 
     def append(self, entries: Sequence[Entry]) -> None:
         """Add entries that follow the last one without a gap (rule 4)."""
-        check(entries[0].index == self.last_index + 1, "entries must be contiguous")
+        if entries[0].index != self.last_index + 1:
+            raise InvariantError("entries must be contiguous")
         self._entries.extend(entries)
         self.last_index += len(entries)
         self.has_unhanded = True
-        for entry in entries:
-            payload = entry.payload
-            if isinstance(payload, bytes):
-                self.size_bytes += len(payload)
+        self.size_bytes += entries_size(entries)
 
     def truncate_from(self, index: int) -> None:
         """Cut off the entry at the index and all after it."""
@@ -103,7 +103,7 @@ class ReplicaLog:
         removed = self._entries[index - self.compacted_index - 1 :]
         del self._entries[index - self.compacted_index - 1 :]
         self.last_index = self.compacted_index + len(self._entries)
-        self.size_bytes -= sum(payload_size(entry.payload) for entry in removed)
+        self.size_bytes -= entries_size(removed)
         if index <= self._handed:
             self._handed = index - 1
             self._truncated = min(self._truncated or index, index)
@@ -124,19 +124,18 @@ class ReplicaLog:
         if count == 0:
             return
         epoch = self.epoch_at(index)
-        check(epoch is not None, "compaction point is not in the log")
+        if epoch is None:
+            raise InvariantError("compaction point is not in the log")
         check(index <= self._handed, "entries cannot be compacted before they were handed out")
         if count == len(self._entries):
             self.size_bytes = 0
         else:
-            self.size_bytes -= sum(payload_size(entry.payload) for entry in self._entries[:count])
+            self.size_bytes -= entries_size(self._entries[:count])
         del self._entries[:count]
-        self.compacted_index, self._compacted_epoch = index, epoch or 0
+        self.compacted_index, self._compacted_epoch = index, epoch
 
     def hand_out(self) -> tuple[int, list[Entry]]:
         """Return the pending truncation (0 = none) and the entries to persist, and count them as handed out."""
-        if not self.has_unhanded:
-            return 0, []
         truncated, self._truncated = self._truncated, 0
         self.has_unhanded = False
         entries = self._entries[self._handed - self.compacted_index :]

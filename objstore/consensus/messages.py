@@ -17,6 +17,7 @@ number and the transport belong to the driver: the values are tagged `msgspec` s
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import IntEnum
 from typing import NewType
 
@@ -40,6 +41,7 @@ __all__ = [
     "PromiseRequest",
     "Snapshot",
     "StateHash",
+    "entries_size",
     "payload_size",
 ]
 
@@ -179,3 +181,13 @@ Message = (
 def payload_size(payload: object) -> int:
     """Return the weight in bytes of a payload; what is not bytes is never sent and weighs nothing."""
     return len(payload) if isinstance(payload, bytes) else 0
+
+
+def entries_size(entries: Sequence[Entry]) -> int:
+    """Return the weight in bytes of all payloads of these entries."""
+    size_bytes = 0
+    for entry in entries:
+        payload = entry.payload
+        if isinstance(payload, bytes):
+            size_bytes += len(payload)
+    return size_bytes

@@ -8,6 +8,9 @@ find the violation. They are collected in this chain of classes, lowest first:
     Leading        propose, replicate, commit, confirm reads, change membership, hand over (rules 5, 6, 7)
     TakingOver     collect promises and the best log, open the epoch (rules 1, 2, 3)
     PartitionLog   the surface: receive, timers, Ready
+
+They have slots, because instances of a class share the keys of at most 30 attributes; beyond that, which is where this
+chain is, each look-up is one in a dictionary of its own.
 """
 
 from __future__ import annotations
@@ -31,13 +34,39 @@ from objstore.consensus.ready import (
     SoftState,
     Trace,
 )
-from objstore.model.errors import check
+from objstore.model.errors import InvariantError, check
 
 __all__ = ["ReplicaState"]
 
 
 class ReplicaState:
     """What a replica is; nothing in here decides anything beyond its own invariants."""
+
+    __slots__ = (
+        "_applied",
+        "_applying",
+        "_commit",
+        "_epoch",
+        "_hard_state_changed",
+        "_hint",
+        "_is_alone",
+        "_is_replicated",
+        "_leader",
+        "_log",
+        "_membership",
+        "_memberships",
+        "_messages",
+        "_reads",
+        "_reads_dropped",
+        "_role",
+        "_snapshot",
+        "_snapshots_wanted",
+        "_soft_state",
+        "_soft_state_touched",
+        "_traces",
+        "config",
+        "replica",
+    )
 
     def __init__(self, config: LogConfig, state: LogState) -> None:
         check(state.compacted_index <= state.applied, "the log begins after the apply cursor")
@@ -181,9 +210,8 @@ class ReplicaState:
     def _commit_to(self, index: int) -> None:
         """Move the commit index; it never falls."""
         if index > self._commit:
-            check(
-                index <= self._log.last_index, "an entry cannot be committed that is not in the log"
-            )
+            if index > self._log.last_index:
+                raise InvariantError("an entry cannot be committed that is not in the log")
             self._commit = index
 
     def _append(self, entries: Sequence[Entry]) -> None:

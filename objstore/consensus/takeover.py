@@ -40,6 +40,8 @@ __all__ = ["TakingOver"]
 class TakingOver(Leading):
     """The way from being named to leading."""
 
+    __slots__ = ("_promises", "_retry_at", "_source")
+
     def __init__(self, config: LogConfig, state: LogState) -> None:
         super().__init__(config, state)
         self._promises: dict[ReplicaId, tuple[int, int]] = {}
