@@ -43,7 +43,7 @@ class Figures(msgspec.Struct):
         """Count a schedule that is over."""
         self.schedules += 1
         self.events += cluster.loop.events
-        self.messages += cluster.delivered
+        self.messages += cluster.network.carried
         self.entries += len(cluster.checkers.committed)
         self.epochs += cluster.checkers.epochs
         self.operations += cluster.plan.operations

@@ -153,7 +153,7 @@ class Client:
         """Take the answer, unless it is lost on its way."""
         if attempt is not self._attempt:
             return
-        loss = self._cluster.network.weather.loss
+        loss = self._cluster.network.loss
         if loss and self._random.random() < loss:
             return
         self._seen[attempt.command.key] = answer[1]

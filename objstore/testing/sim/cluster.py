@@ -16,7 +16,6 @@ from random import Random
 from objstore.consensus import (
     LogConfig,
     Membership,
-    Message,
     PartitionLog,
     ReplicaId,
     make_replica_id,
@@ -75,9 +74,7 @@ class Cluster:
         self.parts, self.trace = parts, trace
         self.plan: FaultPlan = draw_plan(seed, actor(0))
         self.loop = EventLoop(actor(1))
-        self.network = Network(self.loop, actor(2), self.plan.weather, self._deliver)
-        self.delivered = 0
-        """Messages that arrived."""
+        self.network = Network(self.loop, actor(2), self.plan.weather)
         self.disk_random = actor(3)
         self._fault_random = actor(4)
         self.checkers = Checkers()
@@ -133,6 +130,7 @@ class Cluster:
         disk.machine = self.parts.machine()
         self.checkers.disks[name] = disk
         replica = self.replicas[name] = self.parts.replica(self, config, disk)
+        self.network.attach(name, replica.receive)
         replica.start()
         return replica
 
@@ -180,12 +178,6 @@ class Cluster:
         self.loop.after(self._fault_random.choice((5, 60, 500)), replica.start)
 
     # --- services to the actors -----------------------------------------------------------------------
-
-    def _deliver(self, message: Message) -> None:
-        self.delivered += 1
-        replica = self.replicas.get(message.target)
-        if replica is not None and replica.is_up:
-            replica.receive(message)
 
     def sync_latency_ms(self) -> int:
         """Draw how long a sync takes."""

@@ -58,6 +58,6 @@ def _run_each(seeds: range, *, trace: bool, mutant: str) -> None:
         click.echo(cluster.plan.describe())
         click.echo(
             f"no violation: {len(cluster.checkers.committed)} entries,"
-            f" {cluster.checkers.epochs} epochs, {cluster.delivered} messages,"
+            f" {cluster.checkers.epochs} epochs, {cluster.network.carried} messages,"
             f" {cluster.loop.events} events, trace {lines.digest}"
         )

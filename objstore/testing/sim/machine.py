@@ -108,8 +108,7 @@ class KeyValueMachine:
 
     def roll(self, index: int, epoch: int, payload: bytes, answer: Answer | None) -> int:
         """Take an entry into the digest and return it."""
-        told = "None" if answer is None else f"({answer[0]}, {answer[1]})"
-        seen = f"{index} {epoch} {told} ".encode() + payload
+        seen = f"{index} {epoch} {answer} ".encode() + payload
         self.digest = digest = xxhash.xxh3_64_intdigest(seen, self.digest)
         return digest
 

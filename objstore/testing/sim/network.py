@@ -31,48 +31,64 @@ class NetworkWeather(msgspec.Struct, frozen=True):
 class Network:
     """Everything that is on its way."""
 
-    __slots__ = ("_deliver", "_draw", "_loop", "clogged_until", "cuts", "weather")
+    __slots__ = (
+        "_doubling",
+        "_draw",
+        "_latency_ms",
+        "_loop",
+        "_receivers",
+        "_stray_ms",
+        "carried",
+        "clogged_until",
+        "cuts",
+        "loss",
+    )
 
-    def __init__(
-        self,
-        loop: EventLoop,
-        random: Random,
-        weather: NetworkWeather,
-        deliver: Callable[[Message], None],
-    ) -> None:
+    def __init__(self, loop: EventLoop, random: Random, weather: NetworkWeather) -> None:
         self._loop = loop
         self._draw = random.random
-        self._deliver = deliver
-        self.weather = weather
+        self._receivers: dict[str, Callable[[Message], None]] = {}
+        self._set(weather)
+        self.carried = 0
+        """Messages that were put on their way, each copy counted."""
         self.cuts: dict[tuple[str, str], int] = {}
         """Links that lose everything, with the time of their repair."""
         self.clogged_until: dict[str, int] = {}
         """Targets that get nothing before that time; what waits for them arrives at once, in any order."""
 
+    def attach(self, target: str, receive: Callable[[Message], None]) -> None:
+        """Say who takes the messages for a target, for as long as the schedule lasts."""
+        self._receivers[target] = receive
+
     def send(self, messages: Sequence[Message]) -> None:
         """Put messages on their way."""
-        loop, weather, draw, cuts = self._loop, self.weather, self._draw, self.cuts
-        loss, doubling = weather.loss, weather.doubling
+        cuts, loss, doubling = self.cuts, self.loss, self._doubling
         for message in messages:
-            if cuts and cuts.get((message.source, message.target), 0) > loop.now:
+            if cuts and cuts.get((message.source, message.target), 0) > self._loop.now:
                 continue
-            if loss and draw() < loss:
+            if loss and self._draw() < loss:
                 continue
-            loop.at(self._arrival(message), self._deliver, message)
-            if doubling and draw() < doubling:
-                loop.at(self._arrival(message), self._deliver, message)
+            self._carry(message)
+            if doubling and self._draw() < doubling:
+                self._carry(message)
 
-    def _arrival(self, message: Message) -> int:
-        draw, weather = self._draw, self.weather
-        is_stray = weather.stray_ms and draw() < 0.125
-        bound = weather.stray_ms if is_stray else weather.latency_ms
-        time = self._loop.now + 1 + int(draw() * bound)
+    def _carry(self, message: Message) -> None:
+        draw, bound_ms = self._draw, self._latency_ms
+        if self._stray_ms and draw() < 0.125:
+            bound_ms = self._stray_ms
+        delay_ms = 1 + int(draw() * bound_ms)
         if self.clogged_until:
-            return max(time, self.clogged_until.get(message.target, 0))
-        return time
+            clogged_until = self.clogged_until.get(message.target, 0)
+            delay_ms = max(delay_ms, clogged_until - self._loop.now)
+        self._loop.after(delay_ms, self._receivers[message.target], message)
+        self.carried += 1
 
     def heal(self, weather: NetworkWeather) -> None:
         """End all faults; what is on its way still arrives."""
-        self.weather = weather
+        self._set(weather)
         self.cuts.clear()
         self.clogged_until.clear()
+
+    def _set(self, weather: NetworkWeather) -> None:
+        self._latency_ms, self._stray_ms = weather.latency_ms, weather.stray_ms
+        self.loss, self._doubling = weather.loss, weather.doubling

@@ -137,9 +137,9 @@ class SimReplica:
 
     def now(self) -> Instant:
         """Read the local clock: it is off and it jumps, but the driver never hands in less than before."""
-        time = Instant(self.loop.now + self.clock_offset_ms)
-        if time > self.latest:  # noqa: PLR1730 the hot path
-            self.latest = time
+        time = self.loop.now + self.clock_offset_ms
+        if time > self.latest:
+            self.latest = Instant(time)
         return self.latest
 
     @property
@@ -159,9 +159,9 @@ class SimReplica:
             return
         if self._trace is not None:
             self._trace.note(loop.now, describe_message(message))
-        time = Instant(loop.now + self.clock_offset_ms)
-        if time > self.latest:  # noqa: PLR1730 the hot path
-            self.latest = time
+        time = loop.now + self.clock_offset_ms
+        if time > self.latest:
+            self.latest = Instant(time)
         self.log.receive(message, self.latest)
         self._wake()
 

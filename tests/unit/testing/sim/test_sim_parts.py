@@ -39,7 +39,9 @@ def test_events_happen_in_order_of_time_and_ties_by_seed():
 def test_a_cut_is_one_way_and_ends():
     """Half-open links are what time-outs do not show."""
     loop, arrived = EventLoop(Random(1)), []
-    network = Network(loop, Random(1), NetworkWeather(), arrived.append)
+    network = Network(loop, Random(1), NetworkWeather())
+    network.attach(A, arrived.append)
+    network.attach(B, arrived.append)
     network.cuts[A, B] = 10
     there, back = PromiseRequest(A, B, Epoch(1)), PromiseRequest(B, A, Epoch(1))
     network.send([there, back])
@@ -55,9 +57,11 @@ def test_a_doubled_message_arrives_twice_and_a_lost_one_never():
     """The weather is what it says."""
     for weather, count in ((NetworkWeather(doubling=1.0), 2), (NetworkWeather(loss=1.0), 0)):
         loop, arrived = EventLoop(Random(1)), []
-        Network(loop, Random(1), weather, arrived.append).send([PromiseRequest(A, B, Epoch(1))])
+        network = Network(loop, Random(1), weather)
+        network.attach(B, arrived.append)
+        network.send([PromiseRequest(A, B, Epoch(1))])
         loop.run(1_000)
-        assert len(arrived) == count
+        assert len(arrived) == network.carried == count
 
 
 def batch(*epochs):
