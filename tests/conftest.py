@@ -62,13 +62,23 @@ def pytest_terminal_summary(terminalreporter):
 @pytest.fixture
 def drives(tmp_path):
     """Six drives that fail as real ones do. Where they cannot be made: CI fails, elsewhere the report says it."""
+    yield from _made_drives(tmp_path, count=6)
+
+
+@pytest.fixture
+def three_drives(tmp_path):
+    """Three of them."""
+    yield from _made_drives(tmp_path, count=3)
+
+
+def _made_drives(tmp_path, *, count):
     cause = why_not()
     if cause:
         text = f"{NO_DRIVES} ({cause})"
         if os.environ.get("CI"):
             pytest.fail(text)
         pytest.skip(text)
-    with LoopDrives(tmp_path, count=6) as made:
+    with LoopDrives(tmp_path, count=count) as made:
         yield made
 
 

@@ -9,21 +9,16 @@ from __future__ import annotations
 import random
 import threading
 import time
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 
-import apsw
 import boto3
 import pytest
 from botocore.config import Config
 
-from objstore.metadata.leader_names import LeaderName
-from objstore.metadata.partitioning import partitions_of
-from objstore.model.objects import BucketRecord
-from objstore.model.versioned import RecordCodec
-from objstore.placement import Ring
-from objstore.storage.layout import read_identity
+from objstore.server.store_check import check_store
 from objstore.testing import S3Server
 from objstore.testing.loop_drives import LoopDrives
+from objstore.testing.replica_directories import roles_of
 
 BUCKET = "faults"
 COUNT = 6
@@ -166,6 +161,17 @@ def wait_until_it_goes_on(server):
         time.sleep(0.05)
 
 
+def wait_until_returned(server, directory):
+    """Wait until a drive has returned in a directory: what it should hold is copied from now on."""
+    deadline = time.monotonic() + RETURN_S
+    while True:
+        _, returned, rest = told(server).rpartition("drive_returned")
+        if returned and directory in rest.partition("\n")[0]:
+            return
+        assert time.monotonic() < deadline, told(server)
+        time.sleep(0.005)
+
+
 def wait_until_rebuilt(server, count):
     """Wait until so many rebuilds have ended."""
     deadline = time.monotonic() + RETURN_S
@@ -209,21 +215,36 @@ ANY = {"wiped", "full", "read-only", "hanging"}
 """The others go through three directories: a leader, one that follows it, one that does neither."""
 
 
-def roles(directories):
+def one_of_each_role(directories):
     """Return the numbers of three directories: the bucket's leader, a follower, one without a replica of it."""
-    path = str(directories[0] / "control.sqlite")
-    with closing(apsw.Connection(path, flags=apsw.SQLITE_OPEN_READONLY)) as connection:
-        items = dict(connection.execute("SELECT key, value FROM items"))
-    bucket = RecordCodec(BucketRecord, version=1).decode(items[f"buckets/{BUCKET}"])
-    partition = partitions_of(bucket.bucket_id, bucket.spread)[0]
-    names = RecordCodec(tuple[LeaderName, ...], version=1).decode(items["metadata/leaders"])
-    ring = Ring.decode(
-        max(item for item in items.items() if item[0].startswith("rings/metadata/"))[1]
-    )
-    by_drive = {read_identity(directory).drive_id: n for n, directory in enumerate(directories)}
-    voters = {by_drive[drive] for drive in ring.homes(partition)}
-    leader = by_drive[names[partition].leader]
-    return leader, min(voters - {leader}), min(set(range(COUNT)) - voters)
+    roles = roles_of(directories, BUCKET)
+    return roles.leader, roles.followers[0], roles.others[0]
+
+
+def let_fail(drives, load, fault, number):
+    """Let one directory fail, and mend it after so many requests."""
+    fail, mend = FAULTS[fault]
+    fail(drives, number)
+    load.reach(LOAD.get(fault, 60))
+    if mend is not None:
+        mend(drives, number)
+
+
+def come_back(server, drives, fault, number, count):
+    """Wait until the directory that failed as the `count`-th is a drive like the others again."""
+    if fault in REBUILT:  # first: before the loss is noticed, everything looks whole
+        wait_until_rebuilt(server, count)
+    wait_until_whole(server, drives.directories[number])
+    wait_until_it_goes_on(server)
+
+
+def check_copies(directories):
+    """Replicas have the same state hash and the same rows, and every shard is in its place and whole."""
+    deadline = time.monotonic() + RETURN_S
+    while not (result := check_store(directories)).is_whole or result.findings:
+        assert time.monotonic() < deadline, list(result.lines())
+        time.sleep(0.1)
+    assert all(checked.shards for checked in result.directories), list(result.lines())
 
 
 def forget(directory, name):
@@ -233,25 +254,58 @@ def forget(directory, name):
 @pytest.mark.parametrize("fault", FAULTS)
 def test_any_directory_may_be(drives, fault):
     """One after the other, the leader's and the first included; each is whole again before the next one goes."""
-    fail, mend = FAULTS[fault]
     with serving(drives) as server:
         with Load(server) as load:
             load.reach(60)
-            numbers = range(COUNT) if fault in ANY else roles(drives.directories)
+            numbers = range(COUNT) if fault in ANY else one_of_each_role(drives.directories)
             for count, number in enumerate(numbers, 1):
-                fail(drives, number)
-                load.reach(LOAD.get(fault, 60))
-                if mend is not None:
-                    mend(drives, number)
-                if fault in REBUILT:  # first: before the loss is noticed, everything looks whole
-                    wait_until_rebuilt(server, count)
-                wait_until_whole(server, drives.directories[number])
-                wait_until_it_goes_on(server)
+                let_fail(drives, load, fault, number)
+                come_back(server, drives, fault, number, count)
         judge(load)
         check_all(server, load.expected)
+        check_copies(drives.directories)
         server.kill()
         server.start()
         check_all(server, load.expected)
+
+
+@pytest.mark.parametrize("fault", sorted(ANY))
+def test_any_of_three_directories_may_be(three_drives, fault):
+    """With three every one has a replica of everything and a shard of every block: the leader's fails, then a follower's."""
+    drives = three_drives
+    with serving(drives) as server:
+        with Load(server) as load:
+            load.reach(60)
+            for count, role in enumerate(("leader", "follower"), 1):
+                roles = roles_of(drives.directories, BUCKET)
+                number = roles.leader if role == "leader" else roles.followers[0]
+                let_fail(drives, load, fault, number)
+                come_back(server, drives, fault, number, count)
+        judge(load)
+        check_all(server, load.expected)
+        check_copies(drives.directories)
+
+
+def test_the_process_may_be_killed_while_one_of_three_is_rebuilt(three_drives):
+    """SIGKILL soon after the leader's directory was wiped, twice; it is filled after the start, and any other may go then."""
+    drives = three_drives
+    rng = random.Random(3)
+    with serving(drives) as server:
+        client = client_of(server)
+        bodies = {f"k{number}": rng.randbytes(20_000 if number % 2 else 50) for number in range(60)}
+        for key, body in bodies.items():
+            client.put_object(Bucket=BUCKET, Key=key, Body=body)
+        for _ in range(2):
+            leader = roles_of(drives.directories, BUCKET).leader
+            drives.wipe(leader)
+            wait_until_returned(server, str(drives.directories[leader]))
+            server.kill()
+            server.start()
+            check_all(server, bodies)
+            wait_until_whole(server, drives.directories[leader])
+            check_copies(drives.directories)
+        drives.wipe(roles_of(drives.directories, BUCKET).followers[0])
+        check_all(server, bodies)
 
 
 def test_full_drives_say_so_and_still_delete(drives):
