@@ -1,7 +1,8 @@
 """Fills a drive that came back empty: walks all extents and brings each block that should be there to full strength.
 
 What is to be rebuilt is an item of the control store, so that a restart goes on with it (from the beginning: what is
-there already is only verified). Half of the time is left to others.
+there already is only verified). Half of the time is left to others. A walk that missed a block is made again, each time after
+a longer pause; a block of which too little is left anywhere is not missed, but lost: nothing would bring it back.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import structlog
 from objstore.cluster.control_store import ControlStore
 from objstore.metadata.partitioning import PARTITIONS_COUNT
 from objstore.metadata.replicated_catalog import WalkPosition
-from objstore.model.errors import ObjstoreError
+from objstore.model.errors import DriveUnavailable, ObjstoreError, UnreadableData
 from objstore.model.names import DriveId, PartitionId
 from objstore.model.objects import Extent
 from objstore.replication.homes import Homes, located
@@ -27,6 +28,7 @@ __all__ = ["ExtentWalk", "Rebuilder", "mark_for_rebuild"]
 _PREFIX: Final = "rebuild/"
 _BATCH: Final = 256
 _IDLE_S: Final = 1.0
+_IDLE_S_MAX: Final = 60.0
 _log = structlog.get_logger("objstore.rebuild")
 
 
@@ -67,6 +69,7 @@ class Rebuilder:
         self.blocks_done = 0
         """Blocks brought to full strength or found so, since the start."""
         self.partitions_left = 0
+        self._idle_s = _IDLE_S
 
     async def work(self) -> WorkerState:
         """Rebuild one slot."""
@@ -80,13 +83,15 @@ class Rebuilder:
             self.partitions_left = 0
             _log.info("rebuild_ended", slot=slot, blocks=self.blocks_done, missed=missed)
             if missed:
+                self._idle_s = min(_IDLE_S_MAX, self._idle_s * 2)
                 return WorkerState.IDLE
             await self._control.delete(item.key, expected_revision=item.revision)
+        self._idle_s = _IDLE_S
         return WorkerState.IDLE
 
     async def wait_for_work(self) -> None:
         """Look again after a while."""
-        await self._pause(_IDLE_S)
+        await self._pause(self._idle_s)
 
     async def _rebuild(self, partition: PartitionId, slot: DriveId) -> int:
         """Walk one partition; return how many blocks could not be rebuilt."""
@@ -102,11 +107,16 @@ class Rebuilder:
     async def _rebuild_extent(self, extent: Extent, slot: DriveId) -> int:
         missed = 0
         for block in range(extent.blocks_count):
-            if slot not in located(self._homes, extent, block):
+            places = located(self._homes, extent, block)
+            if slot not in places:
                 continue
             started = monotonic()
             try:
-                await self._data.repair(extent, block)
+                left = await self._data.repair(extent, block)
+                if any(places[item.shard] == slot for item in left):
+                    raise DriveUnavailable("the shard found no place there", drive=slot)
+            except UnreadableData as error:
+                _log.error("rebuild_lost", data_id=extent.data_id.hex(), cause=str(error))
             except ObjstoreError as error:
                 missed += 1
                 _log.warning("rebuild_waits", data_id=extent.data_id.hex(), cause=str(error))
