@@ -7,7 +7,7 @@ larger steps.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, TypeAlias
 
 from objstore.consensus import Entry, Epoch, PartitionLog, Ready
 from objstore.consensus.messages import payload_size
@@ -18,7 +18,15 @@ from objstore.metadata.replica_events import Proposal
 from objstore.model.names import PartitionId
 from objstore.model.versioned import RecordCodec
 
-__all__ = ["PartitionReplica", "Pending", "commands_of", "encode_commands"]
+__all__ = [
+    "DamagedError",
+    "PartitionReplica",
+    "Pending",
+    "PoisonError",
+    "Refused",
+    "commands_of",
+    "encode_commands",
+]
 
 _PAYLOAD: Final[RecordCodec[tuple[AnyCommand, ...]]] = RecordCodec(
     tuple[AnyCommand, ...], version=1
@@ -30,6 +38,26 @@ BEHIND_BYTES: Final = 1024 * 1024
 COMPACT_EVERY: Final = 16
 COMPACT_BYTES: Final = 4 * 1024 * 1024
 """Entries that nobody needs are removed when the log has moved on so often, or so many bytes were added."""
+
+
+Refused: TypeAlias = tuple[PartitionId, int, int]
+"""A command that cannot be applied, by partition, index of its entry and position in it."""
+
+
+class PoisonError(Exception):
+    """A command that cannot be applied, on any replica."""
+
+    def __init__(self, at: Refused) -> None:
+        super().__init__("a command cannot be applied")
+        self.at = at
+
+
+class DamagedError(Exception):
+    """A replica cannot go on."""
+
+    def __init__(self, partition: PartitionId, cause: Exception) -> None:
+        super().__init__(str(cause))
+        self.partition = partition
 
 
 class _Payload(bytes):

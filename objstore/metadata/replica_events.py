@@ -21,6 +21,8 @@ __all__ = [
     "Deliver",
     "Event",
     "Found",
+    "HandOver",
+    "HandOverReady",
     "Lead",
     "NotLed",
     "Outlet",
@@ -77,6 +79,14 @@ class Align:
 
 
 @dataclass(frozen=True, slots=True)
+class HandOver:
+    """Another replica is to lead, without haste: nothing new is taken until it has everything."""
+
+    partition: PartitionId
+    target: ReplicaId
+
+
+@dataclass(frozen=True, slots=True)
 class Found:
     """These partitions are created, with these founding members; call back when that is durable."""
 
@@ -104,7 +114,9 @@ class SnapshotRead:
     """Why this file cannot be copied from, if that is why it failed."""
 
 
-Event: TypeAlias = Proposal | Deliver | Lead | Told | Align | Found | Stage | SnapshotRead
+Event: TypeAlias = (
+    Proposal | Deliver | Lead | Told | Align | HandOver | Found | Stage | SnapshotRead
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +134,15 @@ class SteppedDown:
 
     partition: PartitionId
     epoch: Epoch
+
+
+@dataclass(frozen=True, slots=True)
+class HandOverReady:
+    """The target of a hand-over has everything: it may be named."""
+
+    partition: PartitionId
+    epoch: Epoch
+    target: ReplicaId
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +179,7 @@ class Unreadable:
     cause: Exception
 
 
-Report: TypeAlias = Serving | SteppedDown | NotLed | Aligned | Damaged | Unreadable
+Report: TypeAlias = Serving | SteppedDown | HandOverReady | NotLed | Aligned | Damaged | Unreadable
 
 
 class Outlet(Protocol):

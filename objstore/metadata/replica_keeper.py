@@ -24,12 +24,15 @@ import structlog
 
 from objstore.cluster.control_store import ControlStore
 from objstore.consensus import Epoch, Membership, ReplicaId
+from objstore.metadata.leader_balance import LeaderBalance
 from objstore.metadata.leader_names import LeaderNames
 from objstore.metadata.reader import CatalogReader
 from objstore.metadata.replica_events import (
     Align,
     Aligned,
     Damaged,
+    HandOver,
+    HandOverReady,
     Lead,
     NotLed,
     Report,
@@ -87,6 +90,9 @@ class ReplicaKeeper:
         self._spent: dict[PartitionId, Epoch] = {}
         self._suspect_until: dict[ReplicaId, float] = {}
         self._trust = ReplicaTrust()
+        self.balance = LeaderBalance()
+        self._handed_over: dict[PartitionId, ReplicaId] = {}
+        """Partitions whose next leader has everything, and is to be named."""
         self._hanging: set[ReplicaStore] = set()
         self._low: frozenset[ReplicaId] = frozenset()
         self._stuck: frozenset[PartitionId] = frozenset()
@@ -305,6 +311,12 @@ class ReplicaKeeper:
             self._stop_serving([report.partition])
             self._spend(report.partition, report.epoch)
 
+    def _on_hand_over_ready(self, store: ReplicaStore, report: HandOverReady) -> None:
+        name = self._names[report.partition]
+        if (name.epoch, name.leader) == (report.epoch, store.replica):
+            self._handed_over[report.partition] = report.target
+            self._wake.set()
+
     def _on_not_led(self, store: ReplicaStore, report: NotLed) -> None:
         name = self._names[report.partition]
         if (name.epoch, name.leader) == (report.epoch, store.replica):
@@ -346,6 +358,7 @@ class ReplicaKeeper:
     _reports: Final[Mapping[type[object], Callable[..., None]]] = {
         Serving: _on_serving,
         SteppedDown: _on_stepped_down,
+        HandOverReady: _on_hand_over_ready,
         NotLed: _on_not_led,
         Aligned: _on_aligned,
         Damaged: _on_damaged,
@@ -383,6 +396,7 @@ class ReplicaKeeper:
         if leaders:
             await self._name(leaders)
         await self._align()
+        await self._level()
 
     def _suspect_stalled(self) -> None:
         now = monotonic()
@@ -526,6 +540,23 @@ class ReplicaKeeper:
                 break
         if moves:
             await self._name(moves)
+
+    async def _level(self) -> None:
+        """Let drives lead evenly again, once everything else is in order."""
+        well = self._usable()
+        now = monotonic()
+        self.balance.observe(well - self._low, now)
+        handed_over, self._handed_over = self._handed_over, {}
+        ready = {p: to for p, to in handed_over.items() if p in self._serving and to in well}
+        if ready:
+            await self._name(ready)
+        is_in_order = len(self._serving) == len(self._voters) and not self._trust.has_doubts
+        if not is_in_order or not self.balance.is_due(now) or self.unaligned():
+            return
+        leaders = {partition: store.replica for partition, store in self._serving.items()}
+        voters = {partition: members.voters for partition, members in self._voters.items()}
+        for partition, target in self.balance.moves(leaders, voters, now).items():
+            self._serving[partition].post(HandOver(partition, target))
 
 
 def _is_aligned(membership: Membership | None, wanted: Sequence[ReplicaId]) -> bool:

@@ -45,8 +45,11 @@ from objstore.consensus.messages import AppendRequest, InstallSnapshot
 from objstore.metadata.applier import FAULTS_OF_COMMAND, Answer, Applier
 from objstore.metadata.commands import Command
 from objstore.metadata.partition_replica import (
+    DamagedError,
     PartitionReplica,
     Pending,
+    PoisonError,
+    Refused,
     commands_of,
     encode_commands,
 )
@@ -57,6 +60,8 @@ from objstore.metadata.replica_events import (
     Deliver,
     Event,
     Found,
+    HandOver,
+    HandOverReady,
     Lead,
     NotLed,
     Outlet,
@@ -89,24 +94,8 @@ BEHIND_PARTITIONS: Final = 64
 """Of all partitions of a file; bounds memory, and how long a takeover lasts."""
 SNAPSHOT_MS: Final = 15_000
 """After so long without a sign of a follower its snapshot is made again, unless it is still being copied."""
-_Refused = tuple[PartitionId, int, int]
-"""A command by partition, index of its entry and position in it."""
-
-
-class _PoisonError(Exception):
-    """A command that cannot be applied, on any replica."""
-
-    def __init__(self, at: _Refused) -> None:
-        super().__init__("a command cannot be applied")
-        self.at = at
-
-
-class _DamagedError(Exception):
-    """This replica cannot go on."""
-
-    def __init__(self, partition: PartitionId, cause: Exception) -> None:
-        super().__init__(str(cause))
-        self.partition = partition
+HANDOVER_MS: Final = 500
+"""How long a planned hand-over may hold up writes before the leader goes on."""
 
 
 class ReplicaMachine:
@@ -136,7 +125,7 @@ class ReplicaMachine:
         self._hashes: list[tuple[PartitionReplica, int, bytes]] = []
         self._patience = 1.0 + crc32(replica.encode()) % 64 / 64
         """Followers that apply at different times do not hold up a leader, who waits for one of them."""
-        self._poisoned: set[_Refused] = set()
+        self._poisoned: set[Refused] = set()
         self._answers: list[tuple[object, Answer]] = []
         self._is_full_sync = True
         self.applied_count = 0
@@ -146,6 +135,7 @@ class ReplicaMachine:
             Lead: self._on_lead,
             Told: self._on_told,
             Align: self._on_align,
+            HandOver: self._on_hand_over,
             Found: self._on_found,
             Stage: self._on_stage,
             SnapshotRead: self._on_snapshot_read,
@@ -270,10 +260,10 @@ class ReplicaMachine:
             self._answers, self._hashes = [], []
             try:
                 self._attempt()
-            except _PoisonError as poison:
+            except PoisonError as poison:
                 self._roll_back()
                 self._poisoned.add(poison.at)
-            except _DamagedError as damage:
+            except DamagedError as damage:
                 self._roll_back()
                 self._give_up(damage.partition, str(damage))
             except apsw.FullError:
@@ -363,6 +353,8 @@ class ReplicaMachine:
         if ready.soft_state is not None:
             self._on_role(replica, now)
         self._on_reads(replica, ready)
+        if ready.hand_over_to:
+            self._outlet.report(HandOverReady(partition, log.epoch, ready.hand_over_to))
         for target in ready.snapshots_wanted:
             self._outlet.copy(partition, target, log.snapshot_point())
         self._touch(replica)
@@ -421,7 +413,7 @@ class ReplicaMachine:
             applier.state.epoch = max(applier.state.epoch, entries[-1].epoch)
             applier.state.flush()
         except Corrupt as error:
-            raise _DamagedError(replica.partition, error) from error
+            raise DamagedError(replica.partition, error) from error
         self.applied_count += len(entries)
 
     def _apply_commands(self, replica: PartitionReplica, applier: Applier, entry: Entry) -> None:
@@ -439,7 +431,7 @@ class ReplicaMachine:
             answers = [DriveUnavailable("the outcome is unknown")] * len(pending.tickets)
         self._answers.extend(zip(pending.tickets, answers, strict=True))
 
-    def _apply_command(self, applier: Applier, command: Command, at: _Refused) -> Answer:
+    def _apply_command(self, applier: Applier, command: Command, at: Refused) -> Answer:
         if at in self._poisoned:
             error = InvariantError("a command could not be applied")
             applier.refuse(command, error)
@@ -450,10 +442,10 @@ class ReplicaMachine:
             raise
         except apsw.Error as error:
             if isinstance(error, FAULTS_OF_COMMAND):
-                raise _PoisonError(at) from error
+                raise PoisonError(at) from error
             raise
         except Exception as error:
-            raise _PoisonError(at) from error
+            raise PoisonError(at) from error
 
     def _applier(self, replica: PartitionReplica) -> Applier:
         if replica.applier is None:
@@ -472,10 +464,10 @@ class ReplicaMachine:
     def _install(self, replica: PartitionReplica, snapshot: Snapshot) -> None:
         if not self._stage.has_staged(replica.partition, snapshot.index):
             error = InvariantError("a snapshot is to be installed that is not there")
-            raise _DamagedError(replica.partition, error)
+            raise DamagedError(replica.partition, error)
         if self._stage.cursor_of(replica.partition) >= snapshot.index:
             error = InvariantError("a snapshot is to be installed that the rows have passed")
-            raise _DamagedError(replica.partition, error)
+            raise DamagedError(replica.partition, error)
         self._stage.install(replica.partition)
         self._leftovers.append(doomed(replica.partition))
         replica.applier = None
@@ -538,6 +530,11 @@ class ReplicaMachine:
             Aligned(event.partition, log.membership, is_done and not log.membership.learners)
         )
 
+    def _on_hand_over(self, event: HandOver, now: Instant) -> None:
+        replica = self._replicas.get(event.partition)
+        if replica is not None and replica.log.hand_over(event.target, now) is None:
+            self._touch(replica)
+
     def _on_found(self, event: Found, _now: Instant) -> None:
         self._founding.append(event)
 
@@ -565,7 +562,8 @@ class ReplicaMachine:
             return replica
         try:
             log = PartitionLog(
-                LogConfig(replica=self.replica, snapshot_ms=SNAPSHOT_MS), self._log.load(partition)
+                LogConfig(replica=self.replica, snapshot_ms=SNAPSHOT_MS, handover_ms=HANDOVER_MS),
+                self._log.load(partition),
             )
         except ObjstoreError as error:
             self._give_up(partition, str(error))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from collections import Counter
 from time import monotonic
 
 import apsw
@@ -12,14 +13,17 @@ import pytest
 from objstore.consensus import ReplicaId
 from objstore.metadata.catalog_file import open_catalog_reader
 from objstore.metadata.commands import OpenShard
-from objstore.metadata.partitioning import partitions_of
+from objstore.metadata.leader_balance import LeaderBalance
+from objstore.metadata.partitioning import PARTITIONS_COUNT, partitions_of
 from objstore.metadata.snapshot import digest_of
 from objstore.model.errors import CorruptRecord, DriveUnavailable, StorageFull
+from objstore.model.names import PartitionId
 from objstore.testing.catalog_kit import CommandKit, bucket_record
 from objstore.testing.replica_group import open_group
 
 BUCKET = bucket_record()
 PARTITION = partitions_of(BUCKET.bucket_id, BUCKET.spread)[0]
+PARTITIONS = [PartitionId(number) for number in range(PARTITIONS_COUNT)]
 
 
 class Drive:
@@ -251,6 +255,40 @@ def test_a_new_store_copies_and_replaces_a_lost_one(tmp_path):
         await client.check()
         assert store.copies is not lost.copies
         await until(lambda: len(set(digests(tmp_path, (*names, "d3")))) == 1)
+
+    run(tmp_path, scenario)
+
+
+def test_leaders_move_back_to_a_store_that_returned(tmp_path):
+    """Each drive commits its share again; writers see a short wait and nothing else, whatever moves under them."""
+
+    async def scenario(group, client):
+        keeper = group.keeper
+        keeper.balance = LeaderBalance(steady_s=0.3)
+        await client.put(b"before", b"x")
+        lost = keeper.at(PARTITION)
+        keeper.remove(lost.replica)
+        lost.abandon(DriveUnavailable("away"))
+        await client.put(b"meanwhile", b"x")
+        await until(lambda: lost.is_over)
+        keeper.add(group.open(lost.replica))
+        waits = []
+
+        def gap():
+            if not all(map(keeper.is_serving, PARTITIONS)):
+                return len(PARTITIONS)
+            load = Counter(keeper.at(partition).replica for partition in PARTITIONS)
+            return max(load.values()) - min(load[name] for name in group.names)
+
+        async with asyncio.timeout(40):
+            number = 0
+            while gap() > 1 or number < 50:
+                started = monotonic()
+                await client.put(b"%05d" % (number % 500), b"%d" % number)
+                waits.append(monotonic() - started)
+                number += 1
+        assert max(waits) < 2.0
+        await client.check()
 
     run(tmp_path, scenario)
 
