@@ -29,6 +29,7 @@ __all__ = [
     "VersionId",
     "Zone",
     "is_bucket_name",
+    "is_upload_id",
     "make_stamped_id",
     "stamp_of",
 ]
@@ -63,6 +64,8 @@ _FORBIDDEN_PARTS = ("..", ".-", "-.")
 _RESERVED_PREFIXES = ("xn--", "sthree-", "amzn-s3-demo-")
 _RESERVED_SUFFIXES = ("-s3alias", "--ol-s3", ".mrap", "--x-s3", "--table-s3")
 
+_UPLOAD_ID = re.compile(r"[0-9a-f]{32}", re.ASCII)
+
 _STAMP_BYTES = 6
 
 
@@ -75,6 +78,11 @@ def is_bucket_name(name: str) -> bool:
         and not name.startswith(_RESERVED_PREFIXES)
         and not name.endswith(_RESERVED_SUFFIXES)
     )
+
+
+def is_upload_id(text: str) -> bool:
+    """Tell whether a text can be the id of an upload, open or ended."""
+    return _UPLOAD_ID.fullmatch(text) is not None
 
 
 def make_stamped_id(now: Instant, entropy: bytes) -> bytes:

@@ -94,6 +94,7 @@ def check_source_range(source_range: tuple[int, int], size: int) -> None:
 
 
 def _decoded(text: str, value: str) -> str:
+    # A raw plus is a space, as S3 reads it here (not in a path); a key with a plus comes as %2B.
     try:
         return unquote_plus(text, errors="strict")
     except UnicodeDecodeError as error:

@@ -142,7 +142,7 @@ class S3Twin:
         refused = self._judge_write(key, condition)
         if refused:
             return refused
-        version = self._install(key, TwinVersion("", [data], note=note, tags=tags))
+        version = self._install(key, TwinVersion("", [data], note=note, tags=_of_a_header(tags)))
         return answer(200, version=self._written(version), etag=version.etag)
 
     def get(
@@ -263,7 +263,7 @@ class S3Twin:
             return refused
         copied = TwinVersion("", [found.data], note=found.note, tags=found.tags)
         copied.note = copied.note if note is None else note
-        copied.tags = copied.tags if tags is None else tags
+        copied.tags = copied.tags if tags is None else _of_a_header(tags)
         source_version = self.shown(found.label)
         version = self._install(key, copied)
         # A suspended bucket shows `null` here, although PutObject shows nothing (4.9.6).
@@ -325,7 +325,7 @@ class S3Twin:
         """All but the bytes is fixed now (4.11.1)."""
         self.upload_count += 1
         name = f"u{self.upload_count}"
-        self.uploads[name] = TwinUpload(key, note, tags)
+        self.uploads[name] = TwinUpload(key, note, _of_a_header(tags))
         return answer(200, upload=name)
 
     def upload_part(self, upload: str, key: str, number: int, data: bytes) -> Answer:
@@ -559,3 +559,8 @@ def _judge_parts(upload: TwinUpload, listed: Sequence[tuple[int, str]]) -> Answe
     if any(len(upload.parts[number]) < PART_BYTES_MIN for number, _ in listed[:-1]):
         return answer(400, "EntityTooSmall")
     return None
+
+
+def _of_a_header(tags: Tags) -> Tags:
+    """Return tags as the header leaves them: a query has no order (4.8.5)."""
+    return tuple(sorted(tags))

@@ -474,6 +474,37 @@ def test_rule_23_the_source_is_decoded_once(place):
         )
 
 
+@pytest.mark.parametrize("part", [False, True])
+def test_rule_23_a_raw_plus_in_the_source_is_a_space(place, part):
+    """Rule 4.9.1: the source is a URL-encoded value, and S3 reads a plus in it as a space, unlike in a path. Measured on S3 by
+    users of clients that sent it raw (aws-cli issue 614, aws-sdk-php 236, aws-sdk-js 1821): NoSuchKey for a key with a plus.
+    """
+    for key in ("a b", "only+plus"):
+        place.ask(f"PUT {quote(key)}", key.encode())
+    line = f"PUT copy?partNumber=1&uploadId={place.create('copy')}" if part else "PUT copy"
+
+    def copy(source: str):
+        return place.ask(line, b"", ("x-amz-copy-source", f"/{place.bucket}/{source}"))
+
+    assert hashlib.md5(b"a b").hexdigest().encode() in copy("a+b").body
+    assert hashlib.md5(b"only+plus").hexdigest().encode() in copy("only%2Bplus").body
+    refused = copy("only+plus")
+    check_refusal(refused, 404, "NoSuchKey")
+    assert b"<Key>only plus</Key>" in refused.body
+
+
+def test_uploads_are_listed_on_from_one_that_has_ended(place):
+    """Rule 5.5.3: who aborts uploads while paging goes on from one that is gone; what is no upload id marks no place."""
+    uploads = [place.create("k") for _ in range(3)]
+    listed = texts(listing(place.ask("GET ?uploads")), "Upload/UploadId")
+    assert sorted(listed) == sorted(uploads)
+    place.ask(f"DELETE k?uploadId={listed[0]}")
+    page = listing(place.ask(f"GET ?uploads&key-marker=k&upload-id-marker={listed[0]}"))
+    assert texts(page, "Upload/UploadId") == listed[1:]
+    check_refusal(place.ask("GET ?uploads&key-marker=k&upload-id-marker=x"), 400, "InvalidArgument")
+    assert len(texts(listing(place.ask("GET ?uploads&upload-id-marker=x")), "Upload")) == 2
+
+
 def test_rule_24_deletes_add_markers_and_bypass_needs_a_lock(place):
     """Rule 24: a DELETE without version id of a versioned key succeeds and only adds a marker; the bypass header, whatever
     its value, is 400 in a bucket without Object Lock (4.14.7, 4.16.7). DeleteObjects lets it pass here: clean-up tools send

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from objstore.model.names import UploadId, VersionId
+from objstore.model.names import UploadId, VersionId, is_upload_id
 from objstore.s3.arguments import invalid_argument, parse_page_size, parse_version_id
 from objstore.s3.decode.address import bucket_of
 from objstore.s3.inputs import (
@@ -94,15 +94,23 @@ def _version_id_marker(query: Query, *, has_key_marker: bool) -> VersionId | Non
 def list_multipart_uploads(
     request: S3Request, _document: Element | None
 ) -> ListMultipartUploadsInput:
-    """Read ListMultipartUploads; an upload marker without a key marker is ignored (s3 rule 5.5.3)."""
+    """Read ListMultipartUploads; an upload marker without a key marker is ignored (s3 rule 5.5.3).
+
+    Raises `InvalidArgument` for an upload marker that is no upload id. One that is, but whose upload has ended, still marks
+    its place, as in S3: callers abort uploads while they page through them.
+    """
     query = request.query
     key_marker = _bytes(query, "key-marker")
-    upload_id_marker = query.get("upload-id-marker")
+    upload_id_marker = query.get("upload-id-marker") if key_marker else None
+    if upload_id_marker and not is_upload_id(upload_id_marker):
+        raise invalid_argument(
+            "Invalid uploadId marker", name="upload-id-marker", value=upload_id_marker
+        )
     return ListMultipartUploadsInput(
         bucket_of(request),
         _list_query(query, "max-uploads", at_least=1),
         key_marker=key_marker,
-        upload_id_marker=UploadId(upload_id_marker) if key_marker and upload_id_marker else None,
+        upload_id_marker=UploadId(upload_id_marker) if upload_id_marker else None,
     )
 
 

@@ -23,12 +23,13 @@ def document(*tags, inner=None):
         ("a%20b=c+d", (("a b", "c d"),)),
         ("k=a=b", (("k", "a=b"),)),
         ("%C3%A9=%2B", (("é", "+"),)),
-        ("a=1&A=2", (("a", "1"), ("A", "2"))),
+        ("a=1&A=2", (("A", "2"), ("a", "1"))),
+        ("foo=bar&bar", (("bar", ""), ("foo", "bar"))),
         ("a=1&", (("a", "1"),)),
     ],
 )
 def test_the_header_is_a_query_string(text, tags):
-    """Keys are case-sensitive; a key without a value has an empty one (s3 rule 4.8.2)."""
+    """Keys are case-sensitive; a key without a value has an empty one (s3 rule 4.8.2); sorted by key (4.8.5)."""
     assert parse_tagging_header(text) == tags
 
 

@@ -116,7 +116,18 @@ def test_versions_go_on_from_key_and_version(decode):
 
 def test_uploads_ignore_an_upload_marker_without_a_key(decode):
     """Unlike versions, S3 passes over it (s3 rule 5.5.3)."""
-    query = {"key-marker": "k", "upload-id-marker": "u"}
+    upload = "0123456789abcdef" * 2
+    query = {"key-marker": "k", "upload-id-marker": upload}
     found = decode("ListMultipartUploads", query=query)
-    assert found == ListMultipartUploadsInput("bucket", ListQuery(), b"k", "u")
+    assert found == ListMultipartUploadsInput("bucket", ListQuery(), b"k", upload)
+    query["upload-id-marker"] = ""
+    assert decode("ListMultipartUploads", query=query).upload_id_marker is None
     assert decode("ListMultipartUploads", query={"upload-id-marker": "u"}).upload_id_marker is None
+
+
+@pytest.mark.parametrize("text", ["x", "0" * 31, "0" * 33, "0" * 31 + "A", "0" * 31 + "/"])
+def test_an_upload_marker_must_be_an_upload_id(decode, text):
+    """Anything else could only stand for the wrong place in the list (s3 rule 5.5.3)."""
+    with pytest.raises(InvalidArgument, match="Invalid uploadId marker") as caught:
+        decode("ListMultipartUploads", query={"key-marker": "k", "upload-id-marker": text})
+    assert caught.value.detail == {"argument_name": "upload-id-marker", "argument_value": text}
