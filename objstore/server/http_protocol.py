@@ -57,6 +57,7 @@ WRITE_HIGH_BYTES = 1 * MIB
 _KEPT_IN_LINE = "".join(map(chr, range(0x80)))
 """Whatever is ASCII is left to the parser, which refuses what may not stand in a request line."""
 
+_ASGI = {"version": "3.0", "spec_version": "2.3"}
 
 _log = structlog.get_logger("objstore.http")
 
@@ -87,6 +88,7 @@ class HttpProtocol(HttpToolsProtocol):
     # Our exchange takes the place of uvicorn's; transport and cycle are missing before the first connection and request.
     cycle: Exchange | None  # type: ignore[assignment]
     pipeline: deque[Exchange]  # type: ignore[assignment]
+    scope: dict[str, Any]  # type: ignore[assignment]
 
     def __init__(
         self,
@@ -113,6 +115,9 @@ class HttpProtocol(HttpToolsProtocol):
         self._unread_after: int | None = None
         self._framing_of_body = b""
         self._is_reframing = False
+        self._answering: asyncio.Task[None] | None = None
+        self._following: Exchange | None = None
+        self._idle: asyncio.Future[Exchange | None] | None = None
 
     # --- connection ---------------------------------------------------------------------------------------
 
@@ -150,6 +155,8 @@ class HttpProtocol(HttpToolsProtocol):
         self.pipeline.clear()
         self.flow.resume_writing()
         self._is_deaf = True
+        if self._idle is not None:
+            self._leave_idle(None)
         self.parser = None  # type: ignore[assignment]  # breaks the cycle of references between parser and protocol
 
     def eof_received(self) -> bool:  # type: ignore[override]  # asyncio's meaning, which uvicorn leaves out
@@ -264,7 +271,10 @@ class HttpProtocol(HttpToolsProtocol):
         """Begin a request."""
         if self._is_reframing:
             return
-        super().on_message_begin()
+        self.url = b""
+        self.expect_100_continue = False
+        self.headers = []
+        self.scope = {}
         self._is_in_message = self._is_in_head = self._line_is_open = True
 
     def on_url(self, url: bytes) -> None:
@@ -295,9 +305,17 @@ class HttpProtocol(HttpToolsProtocol):
             raise _RefusedError(505 if method != "CONNECT" else 405)
         if parser.should_upgrade():
             self._note_body_of_upgrade()
-        scope: dict[str, Any] = self.scope  # type: ignore[assignment]
-        scope["method"] = method
-        scope["http_version"] = version
+        self.scope = scope = {
+            "type": "http",
+            "asgi": _ASGI,
+            "http_version": version,
+            "method": method,
+            "scheme": self.scheme,
+            "headers": self.headers,
+            "server": self.server,
+            "client": self.client,
+            "root_path": "",
+        }
         self._split_target(scope)
         previous = self.cycle
         exchange = Exchange(
@@ -347,9 +365,37 @@ class HttpProtocol(HttpToolsProtocol):
         return slash + path or b"/"
 
     def _begin(self, exchange: Exchange) -> None:
-        task = self.loop.create_task(exchange.run(self.app))
-        self.tasks.add(task)
-        task.add_done_callback(self.tasks.discard)
+        """Have a request answered, by the task of this connection; it is made with the first one."""
+        if self._idle is not None:
+            self._leave_idle(exchange)
+        elif self._answering is not None:
+            self._following = exchange
+        else:
+            self._answering = self.loop.create_task(self._answer_all(exchange))
+            self._answering.add_done_callback(self.tasks.discard)
+            self.tasks.add(self._answering)
+
+    async def _answer_all(self, exchange: Exchange | None) -> None:
+        """Answer one request after the other until the connection is lost.
+
+        A task for each request would cost as much as a look-up. Between requests it is none of the tasks in flight.
+        """
+        while exchange is not None:
+            await exchange.run(self.app)
+            exchange, self._following = self._following, None
+            if exchange is None and self.parser is not None:
+                self.tasks.discard(self._answering)
+                self._idle = self.loop.create_future()
+                exchange = await self._idle
+
+    def _leave_idle(self, exchange: Exchange | None) -> None:
+        """Hand the next request to the task that waits for it, or None to end it."""
+        idle, self._idle = self._idle, None
+        if idle is None or idle.done():
+            return
+        if exchange is not None and self._answering is not None:
+            self.tasks.add(self._answering)
+        idle.set_result(exchange)
 
     def on_body(self, body: bytes) -> None:
         """Hand on a piece of the body, or count it where nobody wants it."""

@@ -767,3 +767,53 @@ def test_the_queue_of_pipelined_requests_is_emptied_before_more_is_read(connect)
         assert wire.statuses == [200, 200, 200]
 
     asyncio.run(scenario())
+
+
+def test_one_task_answers_a_connection_and_is_in_flight_only_meanwhile(connect, state) -> None:
+    """Draining waits for the tasks in flight: a connection at rest must not be one, and must end with its client."""
+    seen = []
+
+    async def app(scope, receive, send) -> None:
+        seen.append((asyncio.current_task(), len(state.tasks)))
+        await answer(send)
+
+    async def scenario() -> None:
+        wire = connect(app)
+        for _ in range(3):
+            await wire.send(GET)
+            assert not state.tasks
+        await wire.send(GET + GET)
+        assert wire.statuses == [200] * 5
+        assert {count for _, count in seen} == {1}
+        (task,) = {task for task, _ in seen}
+        assert not task.done()
+        wire.protocol.connection_lost(None)
+        await wire.settle()
+        assert task.done()
+        assert task.exception() is None
+
+    asyncio.run(scenario())
+
+
+def test_a_request_that_fails_leaves_the_next_ones_alone(connect, state) -> None:
+    """The task of the connection outlives what goes wrong in an answer."""
+    answers = iter([True, False, True])
+
+    async def app(scope, receive, send) -> None:
+        if not next(answers):
+            raise RuntimeError("a bug")
+        await answer(send)
+
+    async def scenario() -> None:
+        wire, other = connect(app), connect(app)
+        await wire.send(GET)
+        await wire.send(GET)
+        assert wire.statuses == [200, 500]
+        await other.send(GET)
+        assert other.statuses == [200]
+        for each in (wire, other):
+            each.protocol.connection_lost(None)
+        await wire.settle()
+        assert not state.tasks
+
+    asyncio.run(scenario())
