@@ -7,6 +7,7 @@ know when a key is disabled; the source of secrets is asked for every request.
 
 from __future__ import annotations
 
+import hashlib
 import hmac
 from typing import Final
 
@@ -23,6 +24,7 @@ __all__ = [
 
 SERVICE: Final = "s3"
 TERMINAL: Final = "aws4_request"
+_HASH_BLOCK_BYTES: Final = 64
 SIGNING_KEYS_MAX: Final = 4096
 """Keys kept by default: about 1 MiB, enough for every user of a busy gateway for a day."""
 
@@ -38,19 +40,25 @@ def derive_signing_key(secret: str, *, date: str, region: str) -> bytes:
 class SigningKey:
     """A key ready for use: the two hashes of HMAC-SHA256 that depend on it alone are done once. Never print it."""
 
-    __slots__ = ("_begun",)
+    __slots__ = ("_inner", "_outer")
 
     def __init__(self, key: bytes) -> None:
-        self._begun = hmac.new(key, digestmod="sha256")
+        check(len(key) <= _HASH_BLOCK_BYTES, "a longer key of HMAC is hashed first")
+        padded = key.ljust(_HASH_BLOCK_BYTES, b"\0")
+        self._inner = hashlib.sha256(bytes([byte ^ 0x36 for byte in padded]))
+        self._outer = hashlib.sha256(bytes([byte ^ 0x5C for byte in padded]))
 
     def sign(self, text: bytes) -> bytes:
-        """Return HMAC-SHA256 in lower-case hex.
+        """Return HMAC-SHA256 (RFC 2104) in lower-case hex.
 
-        A copy costs half of `hmac.digest`, which also gives the interpreter lock back for so short a text.
+        On `hashlib` alone it costs half of `hmac.digest`, which also gives the interpreter lock back for so short a text,
+        and two thirds of a copied `hmac.HMAC`.
         """
-        running = self._begun.copy()
-        running.update(text)
-        return running.hexdigest().encode("ascii")
+        inner = self._inner.copy()
+        inner.update(text)
+        outer = self._outer.copy()
+        outer.update(inner.digest())
+        return outer.hexdigest().encode("ascii")
 
 
 class SigningKeyCache:
