@@ -42,7 +42,6 @@ from objstore.s3 import xml
 from objstore.s3.access import authorise, check_expected_owner
 from objstore.s3.bodies.aws_chunked import AwsChunkedDecoder
 from objstore.s3.checksums import expected_checksums, require_digest
-from objstore.s3.dates import http_date
 from objstore.s3.errors import error_reply
 from objstore.s3.operation import Access, BodyKind, Operation, Scope
 from objstore.s3.reply import HeaderPairs, Reply
@@ -153,12 +152,10 @@ class Pipeline:
         return f"{self._request_prefix}{self._requests_count:08X}"
 
     def envelope(self, request_id: str) -> HeaderPairs:
-        """Return what every answer carries (s3 rule 1.7.1)."""
+        """Return what every answer carries (s3 rule 1.7.1), but `Date` and `Server`: those are the server's to add."""
         return [
             (b"x-amz-request-id", request_id.encode("ascii")),
             (b"x-amz-id-2", self._host_id),
-            (b"Server", b"objstore"),
-            (b"Date", http_date(self._clock.now()).encode("ascii")),
         ]
 
 
@@ -217,12 +214,11 @@ class _Exchange:
         self._request = request
         operation = resolve(request)
         self.operation_name = operation.name
+        now = app._clock.now()
         proof: Authenticated | Anonymous = Anonymous(Payload(PayloadMode.UNSIGNED))
         if operation.access is not Access.PUBLIC:
             # A preflight carries the query of the request that it asks about, signature and all.
-            proof = app._authenticator.authenticate(
-                _signed_parts(request, raw), now=app._clock.now()
-            )
+            proof = app._authenticator.authenticate(_signed_parts(request, raw), now=now)
         identity = self._identity(operation, proof)
         if app.is_draining:
             raise Draining
@@ -239,7 +235,7 @@ class _Exchange:
             )
         call = Call(
             identity=identity,
-            now=app._clock.now(),
+            now=now,
             request_id=self.request_id,
             bucket=bucket,  # type: ignore[arg-type]  # None only for operations that take no bucket
             body=self._body,  # type: ignore[arg-type]  # None only for operations without a stream

@@ -7,9 +7,11 @@ ends, in order and after its answer. There is nothing between: that would be req
 from __future__ import annotations
 
 import uuid
+from email.utils import parsedate_to_datetime
 
 import pytest
 
+from objstore.server.clock import SystemClock
 from objstore.testing.raw_client import RawCall, RawClient
 from objstore.testing.wire import Wire, check_refusal, rendered
 
@@ -36,6 +38,20 @@ def get_good(client: RawClient, bucket: str) -> bytes:
 def keys_of(client: RawClient, bucket: str) -> bytes:
     """Return the listing of the bucket."""
     return client.send(client.signed(RawCall("GET", f"/{bucket}"))).body
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD", "PUT"])
+@pytest.mark.parametrize("key", ["good", "missing"])
+def test_every_answer_says_when_and_by_whom(server, place, method, key):
+    """Clients correct their clocks by `Date`; it is in every answer, once, whatever the outcome (s3 rule 1.7.1)."""
+    client, bucket = place
+    with Wire(server) as wire:
+        wire.send(rendered(client.signed(RawCall(method, f"/{bucket}/{key}"))))
+        answer = wire.answer(method)
+    now = SystemClock().now() / 1000
+    assert answer.headers["server"] == "objstore"
+    sent_at = parsedate_to_datetime(answer.headers["date"]).timestamp()
+    assert now - 5 < sent_at <= now + 1
 
 
 MALFORMED = {

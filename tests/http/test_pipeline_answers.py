@@ -13,7 +13,7 @@ BIG = bytes(range(256)) * 200
 
 
 def test_every_answer_carries_the_envelope(run):
-    """Success or not; the document's ids equal the headers (s3 rule 1.7.1)."""
+    """Success or not; the document's ids equal the headers (s3 rule 1.7.1). Date and Server are the server's to add."""
 
     async def story(web):
         seen = set()
@@ -28,8 +28,7 @@ def test_every_answer_carries_the_envelope(run):
             seen.add(headers["x-amz-request-id"])
             assert len(headers["x-amz-request-id"]) == 16
             assert headers["x-amz-request-id"] == headers["x-amz-request-id"].upper()
-            assert headers["server"] == "objstore"
-            assert headers["date"].endswith("GMT")
+            assert not {"server", "date"} & set(headers)
             if answer.code:
                 assert answer.element("RequestId") == headers["x-amz-request-id"]
                 assert answer.element("HostId") == headers["x-amz-id-2"]
