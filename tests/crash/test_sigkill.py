@@ -55,7 +55,7 @@ class Ledger:
 
 def client_of(server: S3Server):
     """Return a client that neither retries nor waits long."""
-    config = Config(retries={"max_attempts": 0}, connect_timeout=5, read_timeout=30)
+    config = Config(retries={"max_attempts": 0}, connect_timeout=20, read_timeout=30)
     return boto3.client("s3", **server.client_arguments(), config=config)
 
 

@@ -27,7 +27,7 @@ def client_of(server, *, attempts=0):
     config = Config(
         retries={"total_max_attempts": attempts + 1, "mode": "standard"},
         s3={"addressing_style": "path"},
-        connect_timeout=5,
+        connect_timeout=20,
         read_timeout=40,
     )
     client = boto3.client("s3", **server.client_arguments(), config=config)

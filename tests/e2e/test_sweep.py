@@ -144,5 +144,6 @@ def test_upload_that_is_slower_than_the_sweep_allows_is_refused(tmp_path):
         wait_until(lambda: bytes_on([tmp_path / "d"]) == 0)
         client = client_of(server)
         assert "Contents" not in client.list_objects_v2(Bucket="box")
-        client.put_object(Bucket="box", Key="slow", Body=b"f" * 12 * MIB)
-        assert client.head_object(Bucket="box", Key="slow")["ContentLength"] == 12 * MIB
+        # Small enough to be quicker than the two seconds of these sweeps, on a busy machine as well.
+        client.put_object(Bucket="box", Key="slow", Body=b"f" * MIB)
+        assert client.head_object(Bucket="box", Key="slow")["ContentLength"] == MIB

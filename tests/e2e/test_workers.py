@@ -33,7 +33,7 @@ def client_of(server, *, attempts=0):
     config = Config(
         retries={"total_max_attempts": attempts + 1, "mode": "standard"},
         s3={"addressing_style": "path"},
-        connect_timeout=5,
+        connect_timeout=20,
         read_timeout=30,
         max_pool_connections=16,
     )

@@ -48,7 +48,7 @@ def main(bucket: str) -> None:
     launcher = Path(__file__).parents[1] / "launcher.py"
     command = [sys.executable, str(launcher), __file__, bucket, "write"]
     writers = [subprocess.Popen([*command, str(number)]) for number in range(WRITERS)]
-    assert [writer.wait(80) for writer in writers] == [0] * WRITERS
+    assert [writer.wait(180) for writer in writers] == [0] * WRITERS
     table = DeltaTable(place, storage_options=options())
     assert table.version() == WRITERS * COMMITS
     wanted = {(WRITERS, 0, row) for row in range(ROWS)} | {

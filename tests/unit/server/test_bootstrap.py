@@ -105,7 +105,7 @@ def test_nothing_is_left_running_after_the_end(tmp_path):
     before = set(threading.enumerate())
     anyio.run(story)
     for thread in set(threading.enumerate()) - before:
-        thread.join(5)
+        thread.join(60)
     assert set(threading.enumerate()) <= before
 
 

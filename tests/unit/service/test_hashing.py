@@ -54,7 +54,7 @@ def test_waits_only_when_hashing_falls_far_behind():
         running = RunningDigests(DigestSet(md5=True, algorithms=()), pool)
         piece = bytes(1024 * KIB)
         for _ in range(4):
-            await asyncio.wait_for(running.add(piece), 5)
+            await asyncio.wait_for(running.add(piece), 60)
         behind = asyncio.ensure_future(running.add(piece))  # noqa: TID251 - the test owns it
         for _ in range(5):
             await asyncio.sleep(0)

@@ -477,7 +477,7 @@ def test_waiting_without_news_ends(monkeypatch, run):
     monkeypatch.setattr(maintenance, "_IDLE_S", 0.0)
 
     async def story(world):
-        with anyio.fail_after(5):
+        with anyio.fail_after(60):
             await repairer_of(world).wait_for_work()
 
     run(story)
