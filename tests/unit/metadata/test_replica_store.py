@@ -10,6 +10,7 @@ from time import monotonic
 import apsw
 import pytest
 
+from objstore.cluster.sqlite_control_store import SqliteControlStore
 from objstore.consensus import ReplicaId
 from objstore.metadata.catalog_file import open_catalog_reader
 from objstore.metadata.commands import OpenShard
@@ -201,6 +202,35 @@ def test_a_majority_without_room_is_told_at_once_and_ends_by_itself(tmp_path, dr
         drive.full.clear()
         await until(lambda: not any(store.is_full or store.stuck for store in group.keeper.stores))
         await client.put(b"k", b"z")
+        await client.check()
+
+    run(tmp_path, scenario, vfs="faulty")
+
+
+def test_a_leader_that_cannot_be_replaced_is_read_on(tmp_path, drive, monkeypatch):
+    """Its drive is full, and so are those of the control store: nobody else can be named, and nobody was told of anybody."""
+
+    async def scenario(group, client):
+        await client.put(b"before", b"x")
+        leader = group.keeper.at(PARTITION)
+        refused = []
+
+        async def put(*_, **__):
+            refused.append(1)
+            raise StorageFull("full")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(SqliteControlStore, "put", put)
+            drive.full.add(leader.replica)
+            group.catalog.patience_s = 1.0
+            with pytest.raises(DriveUnavailable):
+                await client.put(b"k", b"y")
+            await until(lambda: len(refused) > 3)
+            await client.check()
+            assert group.keeper.at(PARTITION) is leader
+        group.catalog.patience_s = 15.0
+        await client.put(b"k", b"z")
+        assert group.keeper.at(PARTITION) is not leader
         await client.check()
 
     run(tmp_path, scenario, vfs="faulty")
