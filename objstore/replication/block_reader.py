@@ -23,8 +23,8 @@ from objstore.model.names import DriveId
 from objstore.model.objects import Extent
 from objstore.replication.coding import rebuild, shard_bytes
 from objstore.replication.gather import gather
-from objstore.replication.homes import DamageReport, Drives, Homes, located, shard_ids
-from objstore.storage import Buffer
+from objstore.replication.homes import DamageReport, Drives, Homes, located
+from objstore.storage import Buffer, ShardId
 
 __all__ = ["CODING_THREAD_BYTES_MIN", "BlockReader"]
 
@@ -137,7 +137,10 @@ class BlockReader:
         drive = None if drive_id is None else self._drives.get(drive_id)
         if drive is None:
             raise _absent(drive_id, shard)
-        shard_id = shard_ids(self._extent, block)[shard]
+        shard_id = ShardId(self._extent.data_id, self._extent.part, block, shard)
+        data = drive.read_cached(shard_id, start=start, length=length)
+        if data is not None:
+            return data
         try:
             async with asyncio.timeout(_READ_DEADLINE_S if is_last else _READ_SLOW_S):
                 return await drive.read(shard_id, start=start, length=length)

@@ -96,6 +96,13 @@ class Drive(Protocol):
         """
         ...
 
+    def read_cached(self, shard_id: ShardId, *, start: int, length: int) -> Buffer | None:
+        """Return what `read` would, where that needs no wait; None where it might, or where anything is in doubt.
+
+        Only short ranges are. Called on the event loop, which it holds up for less than a hop into a thread would cost.
+        """
+        ...
+
     async def stat(self, shard_id: ShardId) -> ShardHeader:
         """Return the verified header of a shard that is not deleted; errors as `read`."""
         ...

@@ -36,6 +36,10 @@ class OfflineDrive:
         """Refuse."""
         raise self._refusal()
 
+    def read_cached(self, shard_id: ShardId, *, start: int, length: int) -> Buffer | None:  # noqa: ARG002
+        """Have nothing at hand; `read` refuses."""
+        return None
+
     async def stat(self, shard_id: ShardId) -> ShardHeader:  # noqa: ARG002 - the shape of the port
         """Refuse."""
         raise self._refusal()

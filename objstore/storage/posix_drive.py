@@ -38,6 +38,8 @@ __all__ = ["DriveSettings", "PosixDrive"]
 T = TypeVar("T")
 
 _THREADS_DEFAULT: Final = 8
+_IDLE_S: Final = 5.0
+"""Files that were read stay open for one to two times so long."""
 
 
 class DriveSettings(msgspec.Struct, frozen=True):
@@ -72,6 +74,7 @@ class PosixDrive:
         self._suspension = ""
         self._reads, self._writes = Flow(), Flow()
         self._waiting: dict[asyncio.Future[Any], Future[Any]] = {}
+        self._idle_timer: asyncio.TimerHandle | None = None
 
     @classmethod
     def open(
@@ -124,6 +127,9 @@ class PosixDrive:
         Without `cancels` what is queued still runs: those who wait for it are told, not cancelled.
         """
         self._is_closed = True
+        if self._idle_timer is not None:
+            self._idle_timer.cancel()
+        self._shards.close_files()
         self._threads.shutdown(wait=False, cancel_futures=cancels)
         lock_fd, self._lock_fd = self._lock_fd, -1
         if lock_fd >= 0:
@@ -187,8 +193,15 @@ class PosixDrive:
 
     async def read(self, shard_id: ShardId, *, start: int, length: int) -> Buffer:
         """See `Drive.read`."""
+        self._close_idle_later()
         work = partial(self._shards.read, shard_id, start=start, length=length)
         return await self._follow(self._reads, work)
+
+    def read_cached(self, shard_id: ShardId, *, start: int, length: int) -> Buffer | None:
+        """See `Drive.read_cached`."""
+        if self._is_closed or self._suspension:
+            return None
+        return self._shards.read_cached(shard_id, start=start, length=length)
 
     async def stat(self, shard_id: ShardId) -> ShardHeader:
         """See `Drive.stat`."""
@@ -235,6 +248,19 @@ class PosixDrive:
         except asyncio.CancelledError:
             future.cancel()
             raise
+
+    def _close_idle_later(self) -> None:
+        """See to it that files which stay open after reads are closed when reads end."""
+        if self._idle_timer is None:
+            loop = asyncio.get_running_loop()
+            self._idle_timer = loop.call_later(_IDLE_S, self._close_idle)
+
+    def _close_idle(self) -> None:
+        self._idle_timer = None
+        if not self._is_closed:
+            self._threads.submit(self._shards.close_idle)
+            if self._shards.open_files_count:
+                self._close_idle_later()
 
     def _settle(self, flow: Flow, waiter: asyncio.Future[T], future: Future[T]) -> None:
         flow.end(monotonic())

@@ -19,6 +19,7 @@ import errno
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from time import monotonic
 from typing import Final
 
 from objstore.model.errors import (
@@ -31,7 +32,7 @@ from objstore.model.errors import (
     UnknownFormat,
 )
 from objstore.model.instant import Instant
-from objstore.model.limits import MIB
+from objstore.model.limits import KIB, MIB
 from objstore.model.names import DriveId
 from objstore.storage.aligned import ALIGNMENT_BYTES, AlignedBuffers, is_aligned
 from objstore.storage.drive import DriveUsage, TrashReport
@@ -48,6 +49,7 @@ from objstore.storage.format import (
     decode_prefix,
     directory_name,
     encode_prefix,
+    parse_name,
 )
 from objstore.storage.headroom import usage_of
 from objstore.storage.layout import (
@@ -57,6 +59,7 @@ from objstore.storage.layout import (
     TMP_NAME,
     TRASH_NAME,
 )
+from objstore.storage.open_shards import OpenShard, OpenShards
 from objstore.storage.publish import sync_directory
 from objstore.storage.system import System
 
@@ -66,10 +69,15 @@ _FULL: Final = (errno.ENOSPC, errno.EDQUOT)
 _FAILING: Final = (errno.EROFS, errno.EIO, errno.EUCLEAN)
 _NO_UNNAMED_FILES: Final = (errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL, errno.ENOENT)
 _NO_DIRECT_WRITES: Final = (errno.EINVAL, errno.EOPNOTSUPP)
+_NO_MORE_FILES: Final = (errno.EMFILE, errno.ENFILE)
 _VERIFY_BYTES: Final = 4 * MIB
 _SCRATCH_BYTES_MAX: Final = 1 * MIB
 _PIECES_BYTES_MAX: Final = 16 * MIB
 """Memory that reads fill, kept for the next ones: eight pieces of a large download, or many small objects."""
+_AT_ONCE_BYTES_MAX: Final = 256 * KIB
+"""What is copied out of the page cache and verified without a hop into a thread: it takes no longer than the hop."""
+_VOUCHED_S: Final = 0.1
+"""For how long open files are used on the word that the identity of the drive was there."""
 _NS_PER_MS: Final = 1_000_000
 
 
@@ -91,6 +99,8 @@ class ShardDirectory:
         self._writes_directly = True
         self._scratch = AlignedBuffers(kept_bytes_max=_SCRATCH_BYTES_MAX)
         self._pieces = AlignedBuffers(kept_bytes_max=_PIECES_BYTES_MAX)
+        self._open_shards = OpenShards()
+        self._vouched_until_s = 0.0
         self._failure = ""
         self._refusal = ""
 
@@ -150,13 +160,58 @@ class ShardDirectory:
 
     def read(self, shard_id: ShardId, *, start: int, length: int) -> Buffer:
         """Return verified bytes of a shard, deleted or not; see `Drive.read`."""
-        fd = self._open(shard_id, with_trash=True)
+        opened = self._opened(shard_id)
+        if opened is not None:
+            try:
+                return self._read_range(opened, shard_id, start, start + length)
+            except (OSError, Corrupt):
+                # Damage, or a file that has lost its name to a sound one: the name decides.
+                self._open_shards.drop((shard_id,))
+        opened = OpenShard(self._open(shard_id, with_trash=True))
         try:
-            return self._read_range(fd, shard_id, start, start + length)
+            data = self._read_range(opened, shard_id, start, start + length)
         except (OSError, Corrupt) as error:
             raise self._damaged(shard_id, error) from error
-        finally:
-            os.close(fd)
+        self._open_shards.keep(shard_id, opened)
+        return data
+
+    def read_cached(self, shard_id: ShardId, *, start: int, length: int) -> Buffer | None:
+        """Return verified bytes that need no wait; see `Drive.read_cached`. Blocks nobody.
+
+        Whatever is in doubt is left to `read`. So is one read of each `_VOUCHED_S`, which looks whether the drive is still
+        there: open files go on working in a directory that was taken away.
+        """
+        if self._failure or length > _AT_ONCE_BYTES_MAX or monotonic() > self._vouched_until_s:
+            return None
+        opened = self._open_shards.get(shard_id)
+        if opened is None:
+            return None
+        first_chunk = start // CHUNK_BYTES
+        room = self._room(first_chunk, start + length)
+        expected = min(len(room), opened.prefix.header.payload_bytes - first_chunk * CHUNK_BYTES)
+        try:
+            if opened.fill_at_once(room, first_chunk) < expected:
+                return None
+            check_chunks(opened.prefix, first_chunk=first_chunk, data=room[:expected])
+        except (OSError, Corrupt):
+            return None
+        offset = start - first_chunk * CHUNK_BYTES
+        if offset + length > expected:
+            return None
+        return room[offset : offset + length].toreadonly()
+
+    @property
+    def open_files_count(self) -> int:
+        """How many files are open for the next read."""
+        return len(self._open_shards)
+
+    def close_idle(self) -> None:
+        """Close files that were not read of late."""
+        self._open_shards.forget_idle()
+
+    def close_files(self) -> None:
+        """Close all files that nothing reads from at this moment."""
+        self._open_shards.forget_all()
 
     def stat(self, shard_id: ShardId) -> ShardHeader:
         """Return the verified header; see `Drive.stat`."""
@@ -187,6 +242,7 @@ class ShardDirectory:
             try:
                 if at_once:
                     self._system.unlink(path)
+                    self._open_shards.drop((shard_id,))
                 else:
                     os.utime(path, ns=(now * _NS_PER_MS, now * _NS_PER_MS))
                     self._system.rename(path, self._trash / path.name)
@@ -207,6 +263,8 @@ class ShardDirectory:
                     status = entry.stat()
                     if deleted_before is None or status.st_mtime_ns < deleted_before * _NS_PER_MS:
                         self._system.unlink(Path(entry.path))
+                        if (shard_id := parse_name(entry.name)) is not None:
+                            self._open_shards.drop((shard_id,))
                         count += 1
                         size += status.st_size
         except OSError as error:
@@ -295,6 +353,7 @@ class ShardDirectory:
             if self._holds_already(shard):
                 return False
             self._system.rename(path, self._root / QUARANTINE_NAME / path.name)
+            self._open_shards.drop((shard.header.shard_id,))
             self._link(fd, temporary, path)
         return True
 
@@ -350,21 +409,30 @@ class ShardDirectory:
                 # The drive is failing; the sweep finds the unreferenced shard when it is back.
                 return
 
-    def _read_range(self, fd: int, shard_id: ShardId, start: int, stop: int) -> memoryview:
+    def _opened(self, shard_id: ShardId) -> OpenShard | None:
+        """Return the open file of a shard on a drive that is still itself."""
+        opened = self._open_shards.get(shard_id)
+        if opened is None or self._failure:
+            return None
+        if (now_s := monotonic()) > self._vouched_until_s:
+            self.check_in_service()
+            self._vouched_until_s = now_s + _VOUCHED_S
+        return opened
+
+    def _room(self, first_chunk: int, stop: int) -> memoryview:
+        """Return memory for the chunks that hold what lies between a chunk and `stop`."""
+        chunks_count = -(-stop // CHUNK_BYTES) - first_chunk
+        return self._pieces.take(max(1, chunks_count) * CHUNK_BYTES)
+
+    def _read_range(
+        self, opened: OpenShard, shard_id: ShardId, start: int, stop: int
+    ) -> memoryview:
         """Read and verify the chunks that hold a range; return the range."""
         first_chunk = start // CHUNK_BYTES
         aligned_start = first_chunk * CHUNK_BYTES
-        room = self._pieces.take(max(1, -(-stop // CHUNK_BYTES) * CHUNK_BYTES - aligned_start))
-        if first_chunk == 0:
-            # Prefix and payload lie side by side: one call reads both.
-            head = bytearray(PREFIX_BYTES)
-            count = os.preadv(fd, (head, room), 0)
-            prefix = decode_prefix(memoryview(head)[:count])
-            check_identity(prefix, shard_id, os.fstat(fd).st_size)
-            count -= PREFIX_BYTES
-        else:
-            prefix = _read_prefix(fd, shard_id)
-            count = os.preadv(fd, (room,), PREFIX_BYTES + aligned_start)
+        room = self._room(first_chunk, stop)
+        count = opened.fill(shard_id, room, first_chunk)
+        prefix = opened.prefix
         if stop > prefix.header.payload_bytes or aligned_start + count < stop:
             raise CorruptShard("shard has fewer bytes than wanted", shard=shard_id.name, stop=stop)
         data = room[:count]
@@ -377,7 +445,7 @@ class ShardDirectory:
         path = self._path(shard_id)
         flags = os.O_RDONLY | os.O_CLOEXEC
         try:
-            return os.open(path, flags)
+            return self._open_file(path, flags)
         except FileNotFoundError:
             pass
         except OSError as error:
@@ -389,6 +457,16 @@ class ShardDirectory:
                 pass
         self.check_in_service()
         raise ShardMissing("shard is not on its drive", drive=self._drive_id, shard=shard_id.name)
+
+    def _open_file(self, path: Path, flags: int) -> int:
+        """Open a file, if need be instead of those that are open for the next read."""
+        try:
+            return os.open(path, flags)
+        except OSError as error:
+            if error.errno not in _NO_MORE_FILES:
+                raise
+            self._open_shards.forget_all()
+            return os.open(path, flags)
 
     def _damaged(self, shard_id: ShardId, error: OSError | Corrupt) -> ObjstoreError:
         """Say whose fault a failed read is.

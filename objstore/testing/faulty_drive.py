@@ -106,6 +106,10 @@ class FaultyDrive:
         await self._before("read")
         return await self._inner.read(shard_id, start=start, length=length)
 
+    def read_cached(self, shard_id: ShardId, *, start: int, length: int) -> Buffer | None:  # noqa: ARG002
+        """See `Drive.read_cached`; so that faults hit every read, it has nothing at hand."""
+        return None
+
     async def stat(self, shard_id: ShardId) -> ShardHeader:
         """See `Drive.stat`."""
         await self._before("stat")

@@ -95,6 +95,10 @@ class MemoryDrive:
             file = self._trash[shard_id.name][1]
         return self._verified(file, shard_id, start, start + length)
 
+    def read_cached(self, shard_id: ShardId, *, start: int, length: int) -> Buffer | None:  # noqa: ARG002
+        """See `Drive.read_cached`; faults and damage are those of `read`."""
+        return None
+
     async def stat(self, shard_id: ShardId) -> ShardHeader:
         """See `Drive.stat`."""
         self._check_in_service()

@@ -21,7 +21,9 @@ ARGUMENTS = {
     "list_names": (0,),
 }
 OPERATIONS = sorted(
-    name for name, _ in inspect.getmembers(Drive, inspect.isfunction) if not name.startswith("_")
+    name
+    for name, _ in inspect.getmembers(Drive, inspect.iscoroutinefunction)
+    if not name.startswith("_")
 )
 
 
@@ -38,6 +40,12 @@ def test_every_operation_of_the_port_refuses_with_the_cause(operation):
     with pytest.raises(DriveUnavailable, match="lost its identity") as caught:
         anyio.run(story)
     assert caught.value.detail["drive"] == "d7"
+
+
+def test_has_nothing_at_hand():
+    """Then `read` is asked, which says why."""
+    drive = OfflineDrive(DriveId("d7"), "away")
+    assert drive.read_cached(None, start=0, length=1) is None
 
 
 def test_keeps_its_id():

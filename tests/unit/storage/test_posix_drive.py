@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import os
 import subprocess
 import sys
 import threading
 import weakref
+from contextlib import suppress
 
 import anyio
 import pytest
@@ -168,3 +170,50 @@ def test_bytes_of_a_read_are_free_without_the_collector(open_drive, make_shard):
         assert asyncio.run(story()) is None
     finally:
         gc.enable()
+
+
+def test_nothing_is_at_hand_of_a_drive_out_of_service(open_drive, make_shard):
+    """Bytes in the page cache must not make a drive look well that hangs or was given up."""
+    drive = open_drive()
+    shard = make_shard(b"x" * 100)
+
+    async def story():
+        await drive.write([shard])
+        for _ in range(2):
+            await drive.read(shard.header.shard_id, start=0, length=1)
+
+    def at_hand():
+        return drive.read_cached(shard.header.shard_id, start=0, length=1)
+
+    anyio.run(story)
+    assert at_hand() == b"x"
+    drive.suspend("hangs")
+    assert at_hand() is None
+    drive.resume(waits=True)
+    assert at_hand() == b"x"
+    drive.close()
+    assert at_hand() is None
+
+
+def test_files_of_reads_are_closed_some_time_after(open_drive, make_shard, tmp_path, monkeypatch):
+    """Another process of the node may have removed them: their room must come back without a read here."""
+    monkeypatch.setattr("objstore.storage.posix_drive._IDLE_S", 0.5)
+    drive = open_drive()
+    shard = make_shard(b"x" * 100)
+
+    def is_open():
+        targets = []
+        for name in os.listdir("/proc/self/fd"):
+            with suppress(OSError):
+                targets.append(os.readlink(f"/proc/self/fd/{name}"))
+        return any(shard.header.shard_id.name in target for target in targets)
+
+    async def story():
+        await drive.write([shard])
+        await drive.read(shard.header.shard_id, start=0, length=1)
+        assert is_open()
+        with anyio.fail_after(10):
+            while is_open():  # noqa: ASYNC110 -- nothing tells of a closed file
+                await anyio.sleep(0.02)
+
+    anyio.run(story)
