@@ -68,6 +68,22 @@ class BlockReader:
         )
         return b"".join(pieces)
 
+    def read_cached(self, block: int, *, start: int, length: int) -> Buffer | None:
+        """Return verified bytes that need no wait, as many of them as lie in one shard; None where `read` has to look."""
+        scheme = self._extent.scheme
+        if scheme.k == 1:
+            shard = block % scheme.width
+        else:
+            size = shard_bytes(scheme, self._block_bytes(block))
+            shard, start = divmod(start, size)
+            length = min(length, size - start)
+        drive_id = located(self._homes, self._extent, block)[shard]
+        drive = None if drive_id is None else self._drives.get(drive_id)
+        if drive is None or (block, shard) in self._damaged:
+            return None
+        shard_id = ShardId(self._extent.data_id, self._extent.part, block, shard)
+        return drive.read_cached(shard_id, start=start, length=length)
+
     def _block_bytes(self, block: int) -> int:
         extent = self._extent
         return min(extent.block_size, extent.size - block * extent.block_size)

@@ -1,9 +1,10 @@
 """The data store: extents of bytes over drives.
 
-    write     body -> blocks -> shards -> drives; block n+1 is read while block n is written, so
-    that two blocks of an upload are in memory at most read      verified pieces of up to 1 MiB, the
-    next one under way while one is sent discard   all shards of an extent, through the trash repair
-    see `objstore.replication.repair`
+    write     body -> blocks -> shards -> drives; block n+1 is read while block n is written, so that two blocks of an
+              upload are in memory at most
+    read      verified pieces: of 1 MiB where the page cache has them, else of 2 MiB, the next one under way while one is sent
+    discard   all shards of an extent, through the trash
+    repair    see `objstore.replication.repair`
 
 The store keeps no records: an `Extent` says all, and the catalogue keeps it. A write that fails or
 is cancelled leaves nothing that an extent names; what drives could not remove at once is found by
@@ -12,7 +13,8 @@ the sweep.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Iterator, Sequence
+import asyncio
+from collections.abc import AsyncGenerator, Sequence
 from functools import partial
 from types import TracebackType
 from typing import Final, Protocol, Self
@@ -52,7 +54,8 @@ READ_PIECE_BYTES: Final = 2 * MIB
 them in memory.
 """
 FIRST_PIECE_BYTES: Final = 1 * MIB
-"""The first one is smaller, because the client waits for it."""
+"""The first one is smaller, because the client waits for it; so are those that the page cache has, because everybody waits
+for them: the event loop reads, verifies and sends one in half a millisecond."""
 _BUFFERS_KEPT_BYTES_MAX: Final = 32 * MIB
 """Memory for blocks that is kept for the next upload: two of them with two blocks each, or many small ones."""
 _CLEAN_UP_S: Final = 5.0
@@ -137,23 +140,44 @@ class DataStore:
         reader = BlockReader(
             extent, drives=self._drives, homes=self._homes, on_damage=self._on_damage
         )
-        pieces = _pieces(extent, start, length)
-        first = next(pieces, None)
-        if first is None:
-            return
-        data = await reader.read(first[0], start=first[1], length=first[2])
+        stop = start + length
+        # What is known of the next piece, at most one of the two.
+        at_hand: Buffer | None = None
         ahead: Pending[Buffer] | None = None
+        is_cold = False
         try:
-            for block, offset, size in pieces:
-                ahead = self._background.start(
-                    partial(reader.read, block, start=offset, length=size)
-                )
-                yield data
-                data = await ahead.result()
-            yield data
+            while start < stop:
+                if at_hand is None and ahead is None:
+                    at_hand = _at_hand(reader, extent, start, stop)
+                if at_hand is not None:
+                    piece, at_hand, is_cold = at_hand, None, False
+                    start += len(piece)
+                    yield piece
+                    # Nothing in here waited, and a fast client does not make the sender wait: others have their turn.
+                    await asyncio.sleep(0)
+                    continue
+                block = start // extent.block_size
+                if ahead is None:
+                    size = READ_PIECE_BYTES if is_cold else FIRST_PIECE_BYTES
+                    ahead = self._begin_read(reader, extent, start, stop, size)
+                piece, ahead = await ahead.result(), None
+                start += len(piece)
+                if start < stop:
+                    # A file is open once it was read from: what it has not at hand then has to come from the drive.
+                    is_cold = is_cold or block == start // extent.block_size
+                    at_hand = _at_hand(reader, extent, start, stop)
+                    if at_hand is None and is_cold:
+                        ahead = self._begin_read(reader, extent, start, stop, READ_PIECE_BYTES)
+                yield piece
         finally:
             if ahead is not None:
                 ahead.cancel()
+
+    def _begin_read(
+        self, reader: BlockReader, extent: Extent, start: int, stop: int, piece_bytes: int
+    ) -> Pending[Buffer]:
+        block, offset, size = _piece(extent, start, stop, piece_bytes)
+        return self._background.start(partial(reader.read, block, start=offset, length=size))
 
     async def read_at_once(self, extent: Extent, start: int, length: int) -> Buffer | None:
         """Return a short range that lies in one block, verified; None for others, which `read` yields.
@@ -167,6 +191,9 @@ class DataStore:
         reader = BlockReader(
             extent, drives=self._drives, homes=self._homes, on_damage=self._on_damage
         )
+        cached = reader.read_cached(block, start=offset, length=length)
+        if cached is not None and len(cached) == length:
+            return cached
         return await reader.read(block, start=offset, length=length)
 
     async def discard(self, extent: Extent) -> None:
@@ -292,19 +319,17 @@ def _make_shards(extent: Extent, block: int, data: Buffer) -> list[NewShard]:
     ]
 
 
-def _pieces(extent: Extent, start: int, length: int) -> Iterator[tuple[int, int, int]]:
-    """Cut a range into pieces (block, start in the block, length) that end at multiples of the
-    piece size.
-    """
-    stop = start + length
-    piece_bytes = FIRST_PIECE_BYTES
-    while start < stop:
-        block, offset = divmod(start, extent.block_size)
-        room = min(extent.block_size - offset, piece_bytes - offset % piece_bytes)
-        size = min(room, stop - start)
-        yield block, offset, size
-        start += size
-        piece_bytes = READ_PIECE_BYTES
+def _piece(extent: Extent, start: int, stop: int, piece_bytes: int) -> tuple[int, int, int]:
+    """Return the next piece of a range as (block, start in the block, length); it ends at a multiple of the piece size."""
+    block, offset = divmod(start, extent.block_size)
+    room = min(extent.block_size - offset, piece_bytes - offset % piece_bytes)
+    return block, offset, min(room, stop - start)
+
+
+def _at_hand(reader: BlockReader, extent: Extent, start: int, stop: int) -> Buffer | None:
+    """Return the next piece of a range where it needs no wait."""
+    block, offset, size = _piece(extent, start, stop, FIRST_PIECE_BYTES)
+    return reader.read_cached(block, start=offset, length=size)
 
 
 def _shards_by_drive(homes: Homes, extent: Extent) -> dict[DriveId, list[ShardId]]:

@@ -70,13 +70,13 @@ class World:
         self.damage = []
 
     @contextlib.asynccontextmanager
-    async def store(self, **times):
+    async def store(self, *, block_bytes=BLOCK_BYTES, **times):
         store = DataStore(
             self.drives,
             self.ring,
             scheme=self.scheme,
             on_damage=lambda extent, block, shard, error: self.damage.append((block, shard)),
-            block_bytes=BLOCK_BYTES,
+            block_bytes=block_bytes,
             times=WriteTimes(**times),
         )
         async with store:

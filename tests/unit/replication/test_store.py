@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import itertools
+from random import Random
 
 import anyio
+import anyio.lowlevel
 import pytest
 
 from objstore.model.errors import (
@@ -15,6 +17,7 @@ from objstore.model.errors import (
     StorageFull,
     UnreadableData,
 )
+from objstore.model.limits import MIB
 from objstore.model.objects import Misplaced, Scheme
 from objstore.storage.format import PREFIX_BYTES
 from objstore.testing.faulty_drive import Fail, Fault, FaultyDrive, FlipBit, Lose, Stall
@@ -491,5 +494,80 @@ def test_closed_store_takes_nothing(world, body, data_id):
             pass
         with pytest.raises(InvariantError):
             await store.write(data_id, 0, body(b"x"))
+
+    anyio.run(story)
+
+
+class MoodyDrive:
+    """A drive of which nobody knows beforehand whether the page cache has what is wanted."""
+
+    def __init__(self, inner, random):
+        self._inner = inner
+        self._random = random
+        self.cached_count = self.read_count = 0
+
+    def __getattr__(self, name):
+        return getattr(self._inner, name)
+
+    def read_cached(self, shard_id, *, start, length):
+        if self._random.random() < 0.5:
+            return None
+        self.cached_count += 1
+        prefix = PREFIX_BYTES + start
+        return memoryview(self._inner.files[shard_id.name])[prefix : prefix + length]
+
+    async def read(self, shard_id, *, start, length):
+        self.read_count += 1
+        return await self._inner.read(shard_id, start=start, length=length)
+
+
+@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("scheme", [Scheme(1, 1), Scheme(2, 1)], ids=str)
+def test_pieces_of_the_cache_and_of_the_drives_come_in_order(world, body, data_id, seed, scheme):
+    """A piece that is under way must not be overtaken by one that the cache has got meanwhile."""
+    random = Random(seed)
+    world = world(scheme, scheme.width)
+    payload = random.randbytes(9 * MIB + 77)
+    for name, inner in world.inner.items():
+        world.drives[name] = MoodyDrive(inner, random)
+
+    async def story():
+        async with world.store(block_bytes=4 * MIB) as store:
+            extent = await store.write(data_id, 0, body(payload))
+            for start, stop in [(0, len(payload)), (MIB - 5, 7 * MIB + 3), (5 * MIB, 5 * MIB + 9)]:
+                got = [bytes(piece) async for piece in store.read(extent, start, stop - start)]
+                assert b"".join(got) == payload[start:stop]
+
+    anyio.run(story)
+    assert sum(drive.cached_count for drive in world.drives.values())
+    assert sum(drive.read_count for drive in world.drives.values())
+
+
+def test_download_from_memory_lets_others_have_their_turn(world, body, data_id):
+    """A client that takes all at once would keep the event loop for as long as its object is."""
+    world = world(Scheme(1, 0), 1)
+    payload = bytes(6 * MIB)
+    turns = 0
+
+    class Always:
+        def random(self):
+            return 1.0
+
+    world.drives["d0"] = MoodyDrive(world.inner["d0"], Always())
+
+    async def other():
+        nonlocal turns
+        while True:
+            turns += 1
+            await anyio.lowlevel.checkpoint()
+
+    async def story():
+        async with world.store(block_bytes=8 * MIB) as store, anyio.create_task_group() as group:
+            extent = await store.write(data_id, 0, body(payload))
+            group.start_soon(other)
+            seen = [turns async for _ in store.read(extent, 0, len(payload))]
+            group.cancel_scope.cancel()
+        assert len(seen) == 6
+        assert seen == sorted(set(seen)), "nobody else ran between two pieces"
 
     anyio.run(story)
