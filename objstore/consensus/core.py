@@ -13,7 +13,7 @@ What it does not do: choose leaders (the control store names them), detect failu
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from objstore.consensus.membership import NO_REPLICA, ReplicaId
 from objstore.consensus.messages import (
@@ -51,11 +51,24 @@ _NO_EPOCH = Epoch(0)
 _ANSWERS = frozenset((PromiseReply, FetchReply, AppendReply, EpochRefused, StateHash))
 """Never refused by epoch: a late answer is dropped by whoever does not wait for it."""
 
+_HANDLERS: dict[type[object], str] = {
+    PromiseRequest: "_on_promise_request",
+    PromiseReply: "_on_promise_reply",
+    FetchRequest: "_on_fetch_request",
+    FetchReply: "_on_fetch_reply",
+    AppendRequest: "_on_append_request",
+    AppendReply: "_on_append_reply",
+    InstallSnapshot: "_on_install_snapshot",
+    EpochRefused: "_on_epoch_refused",
+    StateHash: "_on_state_hash",
+}
+"""Which method takes which message; names, because a table of bound methods would be a cycle in every replica."""
+
 
 class PartitionLog(TakingOver):
     """One replica of the log of one partition."""
 
-    __slots__ = ("_compacted_to", "_handlers", "_held_max", "_out", "_out_leads")
+    __slots__ = ("_compacted_to", "_held_max", "_out", "_out_leads")
 
     def __init__(self, config: LogConfig, state: LogState) -> None:
         super().__init__(config, state)
@@ -63,17 +76,6 @@ class PartitionLog(TakingOver):
         self._out_leads = _NO_EPOCH
         self._compacted_to = self._log.compacted_index
         self._held_max = config.retained_entries * 5 // 4
-        self._handlers: dict[type[object], Callable[..., None]] = {
-            PromiseRequest: self._on_promise_request,
-            PromiseReply: self._on_promise_reply,
-            FetchRequest: self._on_fetch_request,
-            FetchReply: self._on_fetch_reply,
-            AppendRequest: self._on_append_request,
-            AppendReply: self._on_append_reply,
-            InstallSnapshot: self._on_install_snapshot,
-            EpochRefused: self._on_epoch_refused,
-            StateHash: self._on_state_hash,
-        }
 
     # --- in -------------------------------------------------------------------------------------------
 
@@ -89,7 +91,7 @@ class PartitionLog(TakingOver):
         if kind not in _ANSWERS and self._refuses_epoch(message.epoch):
             self._refuse(message)
             return
-        self._handlers[kind](message, now)
+        getattr(self, _HANDLERS[kind])(message, now)
 
     def observe_leader(self, epoch: Epoch, leader: ReplicaId) -> None:
         """Take a hint that the control store named a leader; it ends a leadership, it promises nothing."""

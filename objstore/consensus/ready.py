@@ -173,6 +173,6 @@ class Ready(msgspec.Struct, frozen=True):
     @property
     def must_persist(self) -> bool:
         """Tell whether step 1 has anything to do."""
-        return bool(
-            self.hard_state is not None or self.snapshot or self.truncate_from or self.entries
-        )
+        if self.entries or self.truncate_from:
+            return True
+        return self.hard_state is not None or self.snapshot is not None

@@ -213,6 +213,12 @@ class Cluster:
             raise Violation("liveness", "the replicas do not come to rest")
         self._check_end()
 
+    def close(self) -> None:
+        """Let go of the actors, all of which refer to this cluster, so that nothing is left for the collector of cycles."""
+        self.network.detach()
+        self.replicas.clear()
+        del self.control, self.operator
+
     def _heal(self) -> None:
         if self.trace is not None:
             self.trace.note(self.loop.now, "all faults end")

@@ -60,6 +60,10 @@ class Network:
         """Say who takes the messages for a target, for as long as the schedule lasts."""
         self._receivers[target] = receive
 
+    def detach(self) -> None:
+        """Forget who takes messages."""
+        self._receivers.clear()
+
     def send(self, messages: Sequence[Message]) -> None:
         """Put messages on their way."""
         cuts, loss, doubling = self.cuts, self.loss, self._doubling
