@@ -1,6 +1,8 @@
 # One door to everything. `make help` lists it. A fresh checkout needs git, make, Python 3.11 or later and a package index.
 
 PYTHON ?= python3
+# A Python that was asked for is kept; otherwise setup may take a better built one.
+KEPT := $(if $(filter file,$(origin PYTHON)),,--this-python)
 BIN := .venv/bin
 DATA ?= ./data
 ARGS ?=
@@ -16,7 +18,7 @@ help: ## List the targets
 
 # The stamp holds the digest of its inputs: nothing is installed twice.
 .venv/.objstore-stamp: requirements/dev.lock pyproject.toml deploy/bootstrap.py
-	@$(PYTHON) -I deploy/bootstrap.py dev
+	@$(PYTHON) -I deploy/bootstrap.py $(KEPT) dev
 
 .venv-%/.objstore-stamp: requirements/%.lock deploy/bootstrap.py
 	@$(PYTHON) -I deploy/bootstrap.py $*

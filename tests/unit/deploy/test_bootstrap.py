@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import io
+import sys
 import threading
 import zipfile
 from collections.abc import Iterator
@@ -143,10 +144,39 @@ def test_stamp_makes_the_second_call_free_and_a_new_lock_makes_it_work_again(
 
     monkeypatch.setattr(bootstrap, "find_uv", lambda _: "uv")
     monkeypatch.setattr(bootstrap, "_run", run)
-    bootstrap.make_environment("clients")
+    bootstrap.make_environment("clients", sys.executable)
     assert commands == [["venv", "--quiet"], ["pip", "sync"]]
-    bootstrap.make_environment("clients")
+    bootstrap.make_environment("clients", sys.executable)
     assert len(commands) == 2
     lock.write_text("a==2", encoding="utf-8")
-    bootstrap.make_environment("clients")
+    bootstrap.make_environment("clients", sys.executable)
     assert len(commands) == 4
+
+
+@pytest.mark.parametrize(
+    ("options", "prefix", "is_kept"),
+    [
+        ("'--prefix=/home/me/.pyenv/versions/3.11.7' '--enable-shared'", "/home/me/.pyenv", False),
+        ("'--enable-optimizations' '--with-lto'", "/usr/local", True),
+        ("'--prefix=/usr' '--without-ensurepip'", "/usr", True),
+    ],
+)
+def test_an_interpreter_without_optimisation_gives_way_to_a_better_one(
+    bootstrap, monkeypatch, options, prefix, is_kept
+) -> None:
+    """pyenv builds without a profile by default: every request would cost a tenth to a quarter more."""
+    monkeypatch.setattr(bootstrap.sysconfig, "get_config_var", {"CONFIG_ARGS": options}.get)
+    monkeypatch.setattr(bootstrap.sys, "base_prefix", prefix)
+    monkeypatch.setattr(bootstrap, "_works", lambda _command: True)
+    chosen = bootstrap.choose_python()
+    assert chosen == (sys.executable if is_kept else bootstrap.OF_DISTRIBUTION)
+
+
+def test_the_interpreter_at_hand_serves_where_there_is_no_better_one(
+    bootstrap, monkeypatch
+) -> None:
+    """Too old, or not there at all: a slower server is better than none."""
+    monkeypatch.setattr(bootstrap.sysconfig, "get_config_var", {"CONFIG_ARGS": ""}.get)
+    monkeypatch.setattr(bootstrap.sys, "base_prefix", "/opt/python")
+    monkeypatch.setattr(bootstrap, "OF_DISTRIBUTION", "/nowhere/python3")
+    assert bootstrap.choose_python() == sys.executable
