@@ -289,7 +289,7 @@ class ReplicaStore:
             events = self._take()
             if events is None:
                 self._apply_rest()
-                self._wal.truncate()
+                self._wal.bring_in()
                 return
             now = _now()
             self.busy_since = monotonic()
@@ -332,12 +332,13 @@ class ReplicaStore:
             self._flush()
 
     def _wait_for_room(self) -> None:
-        """The drive is full: serve nobody, lose messages, try again with what truncating the WAL gives back."""
+        """The drive is full: serve nobody, lose messages, try again with what a checkpoint makes free in the WAL."""
+        if self._wal.bring_in():
+            return
         self.full_since = self.full_since or monotonic()
         self._flush()
         self._call_loop(self._deliver, [], [])
         self.busy_since = None
-        self._wal.truncate()
         until = monotonic() + FULL_RETRY_S
         while (left := until - monotonic()) > 0 and self._failure is None:
             try:
@@ -422,12 +423,12 @@ class ReplicaStore:
             try:
                 self._machine.do_chore()
             except apsw.FullError:
-                self._wal.truncate()
+                self._wal.bring_in()
         elif self._machine.is_behind:
             self._machine.catch_up()
             self._work(_now())
         elif not self._wal.is_empty:
-            self._wal.truncate()
+            self._wal.bring_in()
         self.busy_since = None
 
 

@@ -1,7 +1,10 @@
 """Keeps the WAL of a catalogue file bounded: its writer's thread asks between transactions.
 
-PASSIVE above 16 MiB, TRUNCATE when the writer is idle or above 256 MiB. A reader in the way and a full drive are no
-errors; a failing drive is, and is raised.
+PASSIVE above 16 MiB, all of it when the writer is idle or above 256 MiB. A reader in the way and a full drive are no errors; a
+failing drive is, and is raised.
+
+What the WAL keeps of its blocks when all of it is in the file (`bring_in`) is room in which deletes can be written when
+somebody else has filled the drive; `truncate` gives it back.
 """
 
 from __future__ import annotations
@@ -51,10 +54,22 @@ class WalKeeper:
 
     def truncate(self) -> None:
         """Bring all of the WAL into the file, if no reader is in the way; raises `apsw.Error`."""
-        if self._checkpoint(apsw.SQLITE_CHECKPOINT_TRUNCATE):
-            self._pages = 0
-            self._stats.wal_bytes = 0
-            self._due_bytes = CHECKPOINT_BYTES
+        self._bring_in(apsw.SQLITE_CHECKPOINT_TRUNCATE)
+
+    def bring_in(self) -> bool:
+        """Bring all of the WAL into the file and keep its blocks: the next frame is written over the first one.
+
+        Tell whether that made room. Raises `apsw.Error`.
+        """
+        return not self.is_empty and self._bring_in(apsw.SQLITE_CHECKPOINT_RESTART)
+
+    def _bring_in(self, mode: int) -> bool:
+        if not self._checkpoint(mode):
+            return False
+        self._pages = 0
+        self._stats.wal_bytes = 0
+        self._due_bytes = CHECKPOINT_BYTES
+        return True
 
     def _checkpoint(self, mode: int) -> bool:
         started = perf_counter()
