@@ -265,7 +265,7 @@ class Leading(Following):
     # --- timers ---------------------------------------------------------------------------------------
 
     def _wake(self, now: Instant) -> None:
-        """Arm the timer if anything is open, and let it rest otherwise."""
+        """Arm the timer if anything is open, and let it rest otherwise; only a leader keeps progress of others."""
         self._now = now
         if self._progress and self._is_unsettled():
             if self._resend_at is None:
@@ -280,8 +280,6 @@ class Leading(Following):
             self._resend_at = Instant(now + self.config.resend_ms)
 
     def _is_unsettled(self) -> bool:
-        if self._role is not LEADER:
-            return False
         if self._rounds or self._reads_waiting or self._handover_target:
             return True
         last, commit = self._log.last_index, self._commit

@@ -18,6 +18,7 @@ from objstore.consensus import (
     ReadState,
     ReplicaId,
     Role,
+    SoftState,
 )
 from objstore.consensus.messages import AppendRequest
 from objstore.model.errors import InvariantError, NotLeader, SlowDown
@@ -200,6 +201,19 @@ def test_a_named_successor_ends_a_leadership():
     assert log.epoch == 1
     assert log.propose([b"x"], NOW) == NotLeader(leader=B)
     assert run(log).soft_state.leader == B
+
+
+def test_a_follower_tells_of_a_leader_that_it_has_only_heard_of():
+    """Callers are sent to whom was named, before that one has said a word here; hearing it twice is no news."""
+    log = follower()
+    log.receive(append(()), NOW)
+    assert run(log).soft_state == SoftState(Role.FOLLOWER, A, Epoch(1))
+    log.observe_leader(Epoch(2), C)
+    assert log.has_ready
+    assert run(log).soft_state == SoftState(Role.FOLLOWER, C, Epoch(1))
+    log.observe_leader(Epoch(3), C)
+    assert not log.has_ready
+    assert log.take_ready().soft_state is None
 
 
 def test_the_timer_is_harmless_when_nothing_is_due():

@@ -35,6 +35,20 @@ def test_what_has_to_be_durable_before_sending(ready, expected):
     assert ready.must_persist is expected
 
 
+@pytest.mark.parametrize(
+    ("ready", "expected"),
+    [
+        (Ready(entries=[Entry(1, 1)]), True),
+        (Ready(hard_state=HardState(Epoch(1)), entries=[Entry(1, 1)]), False),
+        (Ready(snapshot=Snapshot(1, 1, Membership())), False),
+        (Ready(truncate_from=1, entries=[Entry(1, 1)]), False),
+    ],
+)
+def test_append_requests_leave_early_beside_entries_only(ready, expected):
+    """A promise that is not durable yet, or a log that still has its old tail, must not be spoken of."""
+    assert ready.may_send_appends_early is expected
+
+
 def test_founders_know_each_other():
     """All founders begin with the same membership, whatever order they are listed in."""
     assert LogState.founding(B, A) == LogState(membership=Membership((A, B)))
