@@ -158,8 +158,12 @@ def test_a_file_that_fails_here_is_looked_at_by_the_owner_and_opened_anew(tmp_pa
 
 
 def damage(path):
-    """Change a byte of the record, as a drive does that gives back something else than was written."""
+    """Change a byte of the record, as a drive does that gives back something else than was written.
+
+    Without a sync: the store does not wait for others that write its file, so this must be over in microseconds.
+    """
     connection = apsw.Connection(str(path))
+    connection.execute("PRAGMA synchronous=OFF")
     record = bytearray(connection.execute("SELECT record FROM objects").get)
     record[-1] ^= 1
     connection.execute("UPDATE objects SET record=?", (bytes(record),))
