@@ -69,6 +69,7 @@ _FULL: Final = (errno.ENOSPC, errno.EDQUOT)
 _FAILING: Final = (errno.EROFS, errno.EIO, errno.EUCLEAN)
 _NO_UNNAMED_FILES: Final = (errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL, errno.ENOENT)
 _NO_DIRECT_WRITES: Final = (errno.EINVAL, errno.EOPNOTSUPP)
+_NO_READS_AT_ONCE: Final = (errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS)
 _NO_MORE_FILES: Final = (errno.EMFILE, errno.ENFILE)
 _VERIFY_BYTES: Final = 4 * MIB
 _SCRATCH_BYTES_MAX: Final = 1 * MIB
@@ -101,6 +102,7 @@ class ShardDirectory:
         self._pieces = AlignedBuffers(kept_bytes_max=_PIECES_BYTES_MAX)
         self._open_shards = OpenShards()
         self._vouched_until_s = 0.0
+        self._reads_at_once = True
         self._failure = ""
         self._refusal = ""
 
@@ -182,7 +184,9 @@ class ShardDirectory:
         Whatever is in doubt is left to `read`. So is one read of each `_VOUCHED_S`, which looks whether the drive is still
         there: open files go on working in a directory that was taken away.
         """
-        if self._failure or length > _AT_ONCE_BYTES_MAX or monotonic() > self._vouched_until_s:
+        if not self._reads_at_once or self._failure or length > _AT_ONCE_BYTES_MAX:
+            return None
+        if monotonic() > self._vouched_until_s:
             return None
         opened = self._open_shards.get(shard_id)
         if opened is None:
@@ -194,7 +198,11 @@ class ShardDirectory:
             if opened.fill_at_once(room, first_chunk) < expected:
                 return None
             check_chunks(opened.prefix, first_chunk=first_chunk, data=room[:expected])
-        except (OSError, Corrupt):
+        except OSError as error:
+            # Network filesystems have no such way; asking them, for the file or its size, could wait for the network.
+            self._reads_at_once = error.errno not in _NO_READS_AT_ONCE
+            return None
+        except Corrupt:
             return None
         offset = start - first_chunk * CHUNK_BYTES
         if offset + length > expected:

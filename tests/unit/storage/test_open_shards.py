@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gc
 import os
 
@@ -101,6 +102,33 @@ def test_bytes_that_only_the_drive_has_are_left_to_read(drive, shard, root):
     if drive.read_cached(shard, start=0, length=len(PAYLOAD)) is not None:
         pytest.skip("this filesystem keeps its pages")
     assert drive.read(shard, start=0, length=len(PAYLOAD)) == PAYLOAD
+
+
+def test_filesystem_without_reads_that_do_not_wait_is_asked_once(drive, shard, monkeypatch):
+    """On a network filesystem even the size of an open file may wait, and the event loop with it."""
+    asked = []
+
+    def refuse(*_):
+        asked.append(1)
+        raise OSError(errno.EOPNOTSUPP, "Operation not supported")
+
+    monkeypatch.setattr(OpenShard, "fill_at_once", refuse)
+    for _ in range(3):
+        assert drive.read_cached(shard, start=0, length=1) is None
+    assert len(asked) == 1
+    assert drive.read(shard, start=0, length=1) == PAYLOAD[:1]
+
+
+def test_page_that_is_not_there_now_may_be_there_later(drive, shard, monkeypatch):
+    """Only a filesystem that cannot do it is not asked again."""
+
+    def not_there(*_):
+        raise BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(OpenShard, "fill_at_once", not_there)
+        assert drive.read_cached(shard, start=0, length=1) is None
+    assert drive.read_cached(shard, start=0, length=1) == PAYLOAD[:1]
 
 
 @pytest.mark.parametrize("keeps_time", [False, True], ids=["noticed", "silent"])
