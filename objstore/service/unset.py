@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from objstore.metadata.catalog import Catalog
 from objstore.model.errors import AccessControlListNotSupported, BadRequestError, CorsForbidden
-from objstore.model.names import ObjectKey, VersionId
+from objstore.model.names import ObjectKey
 from objstore.s3.inputs import AclInput, BucketInput, ObjectInput, PreflightInput, UnsetSettingInput
 from objstore.s3.outputs import AclOutput, EmptyOutput, UnsetSettingOutput
 from objstore.s3.unset import MISSING
 from objstore.service.ports import Call
 from objstore.service.registry import BucketRegistry
 from objstore.service.tagging import visible_for_tags
-from objstore.service.versions import shown_id
+from objstore.service.versions import shown_id, visible
 
 __all__ = ["UnsetService"]
 
@@ -52,9 +52,13 @@ class UnsetService:
         return AclOutput(call.bucket.owner)
 
     async def get_object_acl(self, call: Call, request: ObjectInput) -> AclOutput:
-        """Show the same for an object, which belongs to the owner of its bucket."""
-        version_id = await self._existing(call, request.key, request.version_id, "GET")
-        return AclOutput(call.bucket.owner, version_id)
+        """Show the same for an object, which belongs to the owner of its bucket.
+
+        A current delete marker is NoSuchKey here, and refused by `put_object_acl` (s3 rule 4.15.8).
+        """
+        state = await self._catalog.find(call.bucket, request.key, request.version_id)
+        version = visible(state, request.key, request.version_id, method="GET")
+        return AclOutput(call.bucket.owner, shown_id(state.versioning, version.version_id))
 
     async def put_bucket_acl(self, call: Call, request: AclInput) -> EmptyOutput:
         """Take a list that changes nothing. Raises `AccessControlListNotSupported` for any other."""
@@ -64,17 +68,10 @@ class UnsetService:
     async def put_object_acl(self, call: Call, request: AclInput) -> EmptyOutput:
         """Take a list that changes nothing, for an object that is there."""
         key = request.key or ObjectKey(b"")
-        version_id = await self._existing(call, key, request.version_id, "PUT")
+        state = await self._catalog.find(call.bucket, key, request.version_id)
+        version = visible_for_tags(state, key, request.version_id, method="PUT")
         _judge_acl(call, request)
-        return EmptyOutput(version_id)
-
-    async def _existing(
-        self, call: Call, key: ObjectKey, version_id: VersionId | None, method: str
-    ) -> VersionId | None:
-        """Return the version id to show. Raises what a read of the object's tags raises."""
-        state = await self._catalog.find(call.bucket, key, version_id)
-        version = visible_for_tags(state, key, version_id, method=method)
-        return shown_id(state.versioning, version.version_id)
+        return EmptyOutput(shown_id(state.versioning, version.version_id))
 
     # --- locks and other origins -------------------------------------------------------------------
 

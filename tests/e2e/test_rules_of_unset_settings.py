@@ -186,7 +186,9 @@ def test_rule_22_the_owner_has_full_control(place, line):
 
 
 def test_rule_22_the_list_of_an_object_needs_the_object(place):
-    """Rule 22: no list of what is not there; a version is named, a delete marker has none (4.8.4, 4.15.5)."""
+    """Rule 22: no list of what is not there; a version is named, a delete marker has none (4.15.5); a current one is NoSuchKey
+    for the read and MethodNotAllowed for the write (4.15.8).
+    """
     for line, body in (("GET k?acl", b""), ("PUT k?acl", policy(place))):
         check_refusal(place.ask(line, body), 404, "NoSuchKey")
     place.version("Enabled")
@@ -196,7 +198,10 @@ def test_rule_22_the_list_of_an_object_needs_the_object(place):
         answer = place.ask(f"{line}&versionId={version}", body)
         assert (answer.status, answer.headers["x-amz-version-id"]) == (200, version)
         check_refusal(place.ask(f"{line}&versionId={marker}", body), 405, "MethodNotAllowed")
-        check_refusal(place.ask(line, body), 405, "MethodNotAllowed")
+    hidden = place.ask("GET k?acl")
+    check_refusal(hidden, 404, "NoSuchKey")
+    assert hidden.headers["x-amz-delete-marker"] == "true"
+    check_refusal(place.ask("PUT k?acl", policy(place)), 405, "MethodNotAllowed")
 
 
 @pytest.mark.parametrize("name", ["retention", "legal-hold"])
