@@ -264,6 +264,8 @@ class ObjectService:
         start, size, number = part_span(body, position)
         rows = await self._catalog.find_parts(bucket, version.key, body.upload_id, [number])
         checksum = rows[0].checksum if rows else None
+        if checksum is not None and version.checksum is not None:  # with the type of the object
+            checksum = Checksum(checksum.algorithm, version.checksum.type, checksum.digest)
         return _Span(start, size, is_partial=True, checksum=checksum, parts_count=count)
 
     async def _delete_key(self, call: Call, key: ObjectKey, conditions: Conditions) -> Deleted:

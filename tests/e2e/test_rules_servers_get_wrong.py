@@ -220,7 +220,7 @@ def test_rule_05_objects_without_a_checksum_get_crc64nvme(place):
 
 def test_rule_06_checksums_of_parts_are_composite(place):
     """Rule 6: CRC32 of an upload in parts is COMPOSITE and ends in `-N` in headers and results; GetObjectAttributes leaves
-    the `-N` out; a GET of a part carries the checksum of that part (3.2.4, 3.4.4, 3.4.5).
+    the `-N` out; a GET of a part carries the checksum of that part and the type of the object (3.2.4, 3.4.4, 3.4.5).
     """
     upload = place.create("m", ("x-amz-checksum-algorithm", "CRC32"))
     bodies = [bytes(5 * MIB), b"tail"]
@@ -246,6 +246,7 @@ def test_rule_06_checksums_of_parts_are_composite(place):
         part = place.ask(f"GET m?partNumber={number}", b"", mode)
         assert (part.status, part.body) == (206, body)
         assert part.headers["x-amz-checksum-crc32"] == crc32(body)
+        assert part.headers["x-amz-checksum-type"] == "COMPOSITE"
 
 
 # --- 7 to 10: signatures and uploads ---------------------------------------------------------------------------

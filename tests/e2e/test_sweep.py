@@ -16,7 +16,8 @@ from objstore.testing.raw_client import RawCall, RawClient
 
 MIB = 1024 * 1024
 DEADLINE_S = 60.0
-BUSY_SWEEPS = ("--sweep-age-s", "2", "--sweep-every-s", "1", "--trash-retention-s", "0")
+AGE_S = 2
+BUSY_SWEEPS = ("--sweep-age-s", str(AGE_S), "--sweep-every-s", "1", "--trash-retention-s", "0")
 
 
 def client_of(server):
@@ -50,6 +51,13 @@ def sweep_ended_s(server):
     lines = server.get("/_/metrics")[1].decode().splitlines()
     (value,) = (line.split()[1] for line in lines if line.startswith("objstore_sweep_ended"))
     return float(value)
+
+
+def wait_for_a_whole_sweep(server):
+    """Wait until a sweep has ended that began after now: the second one that ends."""
+    for _ in range(2):
+        before_s = sweep_ended_s(server)
+        wait_until(lambda before_s=before_s: sweep_ended_s(server) > before_s)
 
 
 class Unfinished:
@@ -124,15 +132,15 @@ def test_disk_gets_back_what_killed_uploads_left(tmp_path, pattern, count):
 def test_upload_that_is_slower_than_the_sweep_allows_is_refused(tmp_path):
     """It is told so, nothing of it is stored, and a new attempt succeeds."""
     with S3Server([tmp_path / "d"], buckets=["box"], arguments=BUSY_SWEEPS) as server:
-        wait_until(lambda: sweep_ended_s(server) > 0)
-        begun_s = sweep_ended_s(server)
 
         class Slow:
             left = 12 * MIB
 
             def read(self, size=-1):
-                if self.left == MIB:
-                    wait_until(lambda: sweep_ended_s(server) > begun_s + 8)
+                if self.left == MIB:  # more was sent than sockets hold: the server has begun
+                    old_s = time.monotonic() + AGE_S + 1
+                    wait_until(lambda: time.monotonic() > old_s)
+                    wait_for_a_whole_sweep(server)
                 count = min(MIB, self.left)
                 self.left -= count
                 return b"s" * count
