@@ -289,7 +289,7 @@ class ReplicaStore:
             events = self._take()
             if events is None:
                 self._apply_rest()
-                self._wal.bring_in()
+                self._wal.truncate()
                 return
             now = _now()
             self.busy_since = monotonic()
