@@ -161,7 +161,7 @@ class History:
     async def check_readable(self):
         """Everything that a listing shows reads as it was sent; parts of open uploads, too."""
         for row in await self.versions():
-            if not row[9]:
+            if not row[10]:  # no delete marker
                 etag = row[2].split("-")[0]
                 got = await self.world.get(self.bucket, row[0], version_id=row[8])
                 if "-" in row[2]:
