@@ -3,33 +3,38 @@
 from __future__ import annotations
 
 import os
+import random
 from collections import deque
+from itertools import permutations, product
 
 import pytest
 
 from objstore.consensus import Entry, HardState, LogConfig, LogState, PartitionLog, Role
-from objstore.consensus.messages import Epoch
+from objstore.consensus.messages import (
+    AppendReply,
+    AppendRequest,
+    Epoch,
+    EpochRefused,
+    PromiseReply,
+    PromiseRequest,
+)
 from objstore.model.errors import InvariantError
 from objstore.model.instant import Instant
 from objstore.testing.mutants import MUTANTS
 from objstore.testing.sim.checkers import Violation
 from objstore.testing.sim.exhaustive import Scope, Search, search
 from objstore.testing.sim.exhaustive_inbox import Sites
+from objstore.testing.sim.exhaustive_marks import copied_core, frozen
 from objstore.testing.sim.exhaustive_rules import check_together
-from objstore.testing.sim.exhaustive_steps import (
-    REPLICAS,
-    Event,
-    Local,
-    Steps,
-    _copied_core,
-    _frozen,
-)
+from objstore.testing.sim.exhaustive_steps import REPLICAS, Event, Local, Steps
+from objstore.testing.sim.exhaustive_unbounded import appends_of, forget, plainest
 
 ONE = ((0, 1),)
 TWO = ((0, 1), (1, 2))
 SAME = ((0, 1), (0, 2))
 BACK = ((0, 1), (2, 2), (0, 3))
 THREE = ((0, 1), (1, 2), (2, 3))
+TWICE = ((0, 1), (1, 1))
 
 SMALL = {
     "one leader": Scope(ONE, writes=1, reads=1, crashes=1),
@@ -39,7 +44,7 @@ SMALL = {
     "back to the first of three": Scope(BACK, writes=0, reads=0, crashes=0),
     "a timer": Scope(TWO, writes=0, reads=0, crashes=1, ticks=1),
     "a change of the membership": Scope(TWO, writes=0, reads=0, crashes=0, changes=1),
-    "an epoch that is handed out twice": Scope(((0, 1), (1, 1)), writes=1, reads=0, crashes=1),
+    "an epoch that is handed out twice": Scope(TWICE, writes=1, reads=0, crashes=1),
 }
 LARGE = {
     "two leaders, two writes, a crash": Scope(TWO, writes=2, reads=0, crashes=1),
@@ -47,8 +52,22 @@ LARGE = {
     "two leaders, a write, a read, a crash": Scope(TWO, writes=1, reads=1, crashes=1),
     "one replica twice, a write, a read, a crash": Scope(SAME, writes=1, reads=1, crashes=1),
 }
+UNCOUNTED = {
+    "two leaders, a write": Scope(TWO, writes=1, is_unbounded=True),
+    "one replica twice, a write": Scope(SAME, writes=1, is_unbounded=True),
+    "a change of the membership": Scope(TWO, writes=0, changes=1, is_unbounded=True),
+    "an epoch that is handed out twice": Scope(TWICE, writes=2, is_unbounded=True),
+}
+UNCOUNTED_LARGE = {
+    "two leaders, four writes": Scope(TWO, writes=4, is_unbounded=True),
+    "one replica twice, four writes": Scope(SAME, writes=4, is_unbounded=True),
+    "three leaders, a write": Scope(THREE, writes=1, is_unbounded=True),
+    "back to the first of three, a write": Scope(BACK, writes=1, is_unbounded=True),
+}
+"""Of these, the first two are what the project promises: two clients, two operations each, and a crash."""
 IS_LARGE = os.environ.get("OBJSTORE_SIM_SCOPES") == "large"
 CHOSEN = SMALL | (LARGE if IS_LARGE else {})
+CHOSEN_UNCOUNTED = UNCOUNTED | (UNCOUNTED_LARGE if IS_LARGE else {})
 COMPARED = [
     (Scope(ONE, writes=1, reads=0, crashes=1), True),
     (Scope(ONE, writes=0, reads=1, crashes=1), True),
@@ -67,6 +86,16 @@ def test_no_order_of_events_breaks_a_rule(name):
     assert (searched.reads > 0) == (scope.reads > 0)
 
 
+@pytest.mark.parametrize("name", CHOSEN_UNCOUNTED)
+def test_no_order_of_any_number_of_reads_crashes_and_timers_breaks_a_rule(name):
+    """What two clients and a crash can do is in a scope that counts nothing but writes and epochs."""
+    scope = CHOSEN_UNCOUNTED[name]
+    searched = search(scope, states_max=100_000_000)
+    assert searched.is_complete
+    assert searched.applied > scope.writes
+    assert searched.reads == 0  # those that could be answered wrongly: the others are not told of
+
+
 def test_a_search_that_is_cut_short_says_so():
     """A bound that was reached is not taken for the end."""
     searched = search(Scope(), states_max=500)
@@ -79,7 +108,7 @@ def test_a_search_that_is_cut_short_says_so():
     [
         ("leads-without-promises", Scope(TWO, writes=1, reads=0, crashes=1)),
         ("serves-lower-epochs", Scope(TWO, writes=1, reads=0, crashes=1)),
-        ("obeys-two-leaders", Scope(((0, 1), (1, 1)), writes=1, reads=0, crashes=1)),
+        ("obeys-two-leaders", Scope(TWICE, writes=1, reads=0, crashes=1)),
         ("keeps-its-own-log", Scope(TWO, writes=1, reads=0, crashes=1)),
         ("takes-longest-log", Scope(THREE, writes=1, reads=0, crashes=0)),
         ("renumbers-fetched-entries", Scope(BACK, writes=0, reads=0, crashes=0)),
@@ -97,6 +126,37 @@ def test_a_search_that_is_cut_short_says_so():
 )
 def test_the_search_finds_a_rule_that_is_off(name, scope):
     """The search itself must be able to fail, above all where random schedules rarely do."""
+    with pytest.raises((Violation, InvariantError)):
+        search(scope, MUTANTS[name].parts.log, states_max=60_000)
+
+
+BROKEN_UNCOUNTED = [
+    ("leads-without-promises", Scope(TWO, writes=1, is_unbounded=True)),
+    ("serves-lower-epochs", Scope(TWO, writes=1, is_unbounded=True)),
+    ("obeys-two-leaders", Scope(TWICE, writes=1, is_unbounded=True)),
+    ("keeps-its-own-log", Scope(TWO, writes=1, is_unbounded=True)),
+    ("takes-shortest-log", Scope(TWO, writes=1, is_unbounded=True)),
+    ("renumbers-fetched-entries", Scope(TWO, writes=1, is_unbounded=True)),
+    ("reads-before-its-no-op", Scope(TWO, writes=1, is_unbounded=True)),
+    ("appends-anywhere", Scope(TWO, writes=1, is_unbounded=True)),
+    ("keeps-divergent-tails", Scope(TWO, writes=1, is_unbounded=True)),
+    ("acknowledges-its-whole-log", Scope(TWO, writes=1, is_unbounded=True)),
+    ("commits-by-itself", Scope(TWO, writes=1, is_unbounded=True)),
+    ("commits-older-epochs", Scope(BACK, writes=0, is_unbounded=True)),
+    ("commits-what-differs", Scope(TWO, writes=1, is_unbounded=True)),
+    ("applies-what-is-not-committed", Scope(TWO, writes=1, is_unbounded=True)),
+    ("reads-without-asking", Scope(TWO, writes=1, is_unbounded=True)),
+    ("old-answers-confirm-reads", Scope(TWO, writes=1, is_unbounded=True)),
+    ("followers-answer-reads", Scope(TWO, writes=1, is_unbounded=True)),
+    ("keeps-truncated-memberships", Scope(TWO, writes=0, changes=1, is_unbounded=True)),
+]
+if IS_LARGE:
+    BROKEN_UNCOUNTED.append(("takes-longest-log", Scope(THREE, writes=1, is_unbounded=True)))
+
+
+@pytest.mark.parametrize(("name", "scope"), BROKEN_UNCOUNTED)
+def test_a_search_that_counts_little_finds_a_rule_that_is_off(name, scope):
+    """What is not told apart must not be what a broken rule would show in."""
     with pytest.raises((Violation, InvariantError)):
         search(scope, MUTANTS[name].parts.log, states_max=60_000)
 
@@ -140,7 +200,7 @@ class PlainSearch:
 
     def mark_of(self, core):
         """Tell whole cores apart, by a number that is as good as all that is in them."""
-        return self.marks.setdefault(_frozen(core, WHOLE), len(self.marks))
+        return self.marks.setdefault(frozen(core, WHOLE), len(self.marks))
 
     def after(self, state):
         replicas, network, named, writes, reads, crashes = state
@@ -173,13 +233,18 @@ class PlainSearch:
 
     def drive(self, state, place, event):
         core, entries, applied, _ = state[0][place]
-        core, hard_state = _copied_core(core), HardState(core.epoch, core._leader)
+        core, hard_state = copied_core(core), HardState(core.epoch, core._leader)
         event(core)
         may_crash = state[5] < self.scope.crashes
         while core.has_ready:
             if may_crash:
                 yield self.restarted(state, place, hard_state, entries, applied)
             ready = core.take_ready()
+            early = [message for message in ready.messages if isinstance(message, AppendRequest)]
+            if may_crash and ready.may_send_appends_early:
+                for sent in range(len(early) + 1):
+                    some = self.sent(state, early[:sent])
+                    yield self.restarted(some, place, hard_state, entries, applied)
             if ready.truncate_from:
                 entries = entries[: ready.truncate_from - 1]
             entries += tuple(ready.entries)
@@ -269,6 +334,25 @@ def whole_steps(steps, scope, replicas, network, spent):
         if reads < scope.reads:
             yield place, steps.happen(replica.number, Event.ASKED, applied), (0, 0, 1, 0)
         yield place, steps.happen(replica.number, Event.CRASHED), (0, 0, 0, 0)
+        if steps.ticks and scope.ticks:
+            yield place, steps.happen(replica.number, Event.TICKED), (0, 0, 0, 0)
+
+
+def with_less_of_a_role(views):
+    """Add to each view those in which somebody has stepped down."""
+    return {
+        tuple((*view[:2], leads) for view, leads in zip(triple, chosen, strict=True))
+        for triple in views
+        for chosen in product(*({view[2], 0} for view in triple))
+    }
+
+
+def views_of(scope):
+    """Return what a search has looked at that has come to its end."""
+    walk = Search(scope)
+    walk.run(10_000_000)
+    assert walk.searched.is_complete
+    return walk.views()
 
 
 @pytest.mark.parametrize(("scope", "ticks"), COMPARED)
@@ -280,6 +364,46 @@ def test_what_is_left_out_shows_nothing_new(scope, ticks):
     assert clever.searched.is_complete
     assert clever.views() == views
     assert clever.searched.states * 10 < states
+    uncounted = Scope(scope.namings, writes=scope.writes, is_unbounded=True)
+    assert views <= with_less_of_a_role(views_of(uncounted))
+
+
+@pytest.mark.parametrize("name", CHOSEN)
+def test_what_is_counted_is_in_what_is_not(name):
+    """A scope that counts reads, crashes and timers shows nothing that the unbounded one did not look at."""
+    scope = CHOSEN[name]
+    unbounded = Scope(scope.namings, writes=scope.writes, changes=scope.changes, is_unbounded=True)
+    assert views_of(scope) <= with_less_of_a_role(views_of(unbounded))
+
+
+@pytest.mark.parametrize("namings", [TWO, SAME])
+def test_long_schedules_stay_inside(namings):
+    """Schedules with many reads, crashes and timers, by a search without any reduction, show nothing new either."""
+    writes = 2 if IS_LARGE else 1
+    known = with_less_of_a_role(views_of(Scope(namings, writes=writes, is_unbounded=True)))
+    scope = Scope(namings, writes=writes, reads=9, ticks=1)
+    steps, chance, seen = Steps(PartitionLog, crashes=True, ticks=True), random.Random(4), set()
+    for _ in range(1_000 if IS_LARGE else 25):
+        locals_, network, spent = [steps.first(place) for place in range(3)], [0, 0, 0], [0] * 4
+        for _ in range(60):
+            replicas = [steps.locals[number] for number in locals_]
+            seen.add(tuple(steps.views[replica.view] for replica in replicas))
+            ways = [
+                (place, outcome, cost)
+                for place, outcomes, cost in whole_steps(steps, scope, replicas, network, spent)
+                for outcome in outcomes
+                if outcome.local != locals_[place]
+                or any(new & ~old for old, new in zip(network, outcome.sent, strict=True))
+            ]
+            if not ways:
+                break
+            weights = [1 if outcome.crashes or cost[0] else 9 for _, outcome, cost in ways]
+            place, outcome, cost = chance.choices(ways, weights)[0]
+            spent = [old + new for old, new in zip(spent, cost, strict=True)]
+            network = [old | new for old, new in zip(network, outcome.sent, strict=True)]
+            locals_[place] = outcome.local
+    assert seen <= known
+    assert len(seen) > 50
 
 
 # --- its parts ------------------------------------------------------------------------------------------------
@@ -289,9 +413,9 @@ def test_a_copy_shares_nothing_that_changes():
     """A step that is tried on a copy must not show in the original."""
     steps = Steps(PartitionLog, crashes=False, ticks=True)
     local = steps.locals[steps.first(0)]
-    before = _frozen(local.core, WHOLE)
+    before = frozen(local.core, WHOLE)
     steps.happen(local.number, Event.NAMED, 1)
-    assert _frozen(local.core, WHOLE) == before
+    assert frozen(local.core, WHOLE) == before
 
 
 class Base:
@@ -325,19 +449,19 @@ class Mixed(Slotted):
 def test_a_state_is_taken_whole_wherever_it_is_kept(kind):
     """An attribute that is left out of a mark would merge different states; one that is shared would leak between them."""
     original = kind()
-    before = _frozen(original, frozenset())
-    twin = _copied_core(original)
-    assert _frozen(twin, frozenset()) == before
+    before = frozen(original, frozenset())
+    twin = copied_core(original)
+    assert frozen(twin, frozenset()) == before
     twin.kept.append(9)
-    assert _frozen(original, frozenset()) == before != _frozen(twin, frozenset())
+    assert frozen(original, frozenset()) == before != frozen(twin, frozenset())
     if kind is not Base:
-        twin = _copied_core(original)
+        twin = copied_core(original)
         twin.more["a"].append(9)
-        assert _frozen(original, frozenset()) == before != _frozen(twin, frozenset())
+        assert frozen(original, frozenset()) == before != frozen(twin, frozenset())
     if kind is Mixed:
-        twin = _copied_core(original)
+        twin = copied_core(original)
         twin.free = [4]
-        assert _frozen(original, frozenset()) == before != _frozen(twin, frozenset())
+        assert frozen(original, frozenset()) == before != frozen(twin, frozenset())
 
 
 def test_a_step_runs_once():
@@ -374,3 +498,91 @@ def held(place, *entries, applied=0):
     membership = LogState.founding(*REPLICAS).membership
     state = LogState(applied=applied, membership=membership, entries=entries)
     return Local(0, PartitionLog(LogConfig(replica=name), state), entries)
+
+
+# --- what an unbounded scope does not tell apart ----------------------------------------------------------------
+
+
+def batches_of(core, target):
+    """Return every append that a leader could send with its log and commit index, wherever it probes."""
+    entries = core.held_entries()
+    bounds = [(0, 0), *((entry.index, entry.epoch) for entry in entries)]
+    for commit in range(core.commit_index + 1):
+        for first, before in enumerate(bounds):
+            for last in range(first, len(bounds)):
+                batch = tuple(entries[first:last])
+                yield AppendRequest(
+                    core.replica, target, core.epoch, *before, commit, round=0, entries=batch
+                )
+
+
+def led_to(steps, local, messages):
+    """Return what a replica may become by deliveries of these messages, in any order."""
+    numbers, seen, queue = [steps.number_of(message) for message in messages], {local}, [local]
+    while queue:
+        state = steps.locals[queue.pop()]
+        for number in numbers:
+            for outcome in steps.arrive(state, number):
+                if outcome.local not in seen:
+                    seen.add(outcome.local)
+                    queue.append(outcome.local)
+    return seen
+
+
+def test_an_append_does_what_its_single_steps_do():
+    """A leader in an unbounded scope sends entries and notices only: no append may show what these do not."""
+    walk = Search(Scope(TWO, writes=1, is_unbounded=True))
+    walk.run(1_000_000)
+    steps, compared = walk._steps, 0
+    pairs = {pair for triple in walk._best for pair in permutations(triple, 2)}
+    for leader, follower in pairs:
+        core, place = steps.locals[leader].core, steps.locals[follower].place
+        if core.role is not Role.LEADER:
+            continue
+        target = REPLICAS[place]
+        singles = [PromiseRequest(core.replica, target, core.epoch), *appends_of(core, [target])]
+        known = [steps.locals[number] for number in led_to(steps, follower, singles)]
+        for batch in batches_of(core, target):
+            outcomes = steps.arrive(steps.locals[follower], steps.number_of(batch))
+            for outcome in outcomes:
+                compared += 1
+                assert any(local.permits(steps.locals[outcome.local]) for local in known), batch
+    assert compared > 1_000
+
+
+def leader_with_a_read(*, applied_elsewhere):
+    """Return a leader that holds its first entry and was asked for a read."""
+    core = PartitionLog(LogConfig(replica=REPLICAS[0]), LogState.founding(*REPLICAS))
+    core.become_leader(Epoch(1), Instant(0))
+    core.advance(core.take_ready())
+    core.receive(PromiseReply(REPLICAS[1], REPLICAS[0], Epoch(1), True, 0, 0), Instant(0))
+    core.advance(core.take_ready())
+    core.request_read(applied_elsewhere, Instant(0))
+    core.advance(core.take_ready())
+    return core
+
+
+def test_a_read_counts_where_its_answer_would_be_wrong():
+    """A read that is as new as anything that anybody has applied shows nothing, whenever it is answered."""
+    harmless = leader_with_a_read(applied_elsewhere=1)
+    forget(harmless)
+    assert not harmless.has_ready
+    assert [message.round for message in appends_of(harmless, REPLICAS)] == [0, 0]
+    wrong = leader_with_a_read(applied_elsewhere=2)
+    forget(wrong)
+    assert [message.round for message in appends_of(wrong, REPLICAS)] == [1, 0, 1, 0]
+
+
+def test_an_answer_counts_by_what_it_would_commit():
+    """Whoever answers first is the majority; what is committed, or another epoch's, is not answered for."""
+    core = leader_with_a_read(applied_elsewhere=1)
+    forget(core)
+
+    def answer(source, index, *, accepted=True):
+        reply = AppendReply(source, core.replica, core.epoch, accepted, index, 0, 0, 0)
+        return plainest(core, reply)
+
+    first, second, third = REPLICAS
+    assert answer(third, 1) == answer(second, 1) != answer(second, 0)
+    assert answer(third, 1, accepted=False) == answer(second, 0)
+    assert plainest(core, EpochRefused(second, first, Epoch(2), third)) is None

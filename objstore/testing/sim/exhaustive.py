@@ -7,6 +7,9 @@ which the restart follows at once; where the scope has ticks, a timer that is du
 writes and two reads that anybody may ask at any time contain what two clients with two operations each can do
 in any order of a write and a read.
 
+In an *unbounded* scope reads, crashes, timers and late namings are not counted at all, which leaves less to tell apart
+(`exhaustive_unbounded`). So with four writes it holds whatever two clients with two operations each can do.
+
 **What is checked**, in every state: `exhaustive_rules`; in every step: what is applied is durable and follows without
 a gap, the membership in force is that of the log, a read is at least as new as what anybody had applied when it was asked
 (more than what was acknowledged), and nothing that the core itself calls impossible.
@@ -59,6 +62,8 @@ class Scope(msgspec.Struct, frozen=True):
     """How often a timer fires, whoever's."""
     changes: int = 0
     """How often a learner that hears nothing is added to the membership."""
+    is_unbounded: bool = False
+    """Reads, crashes, timers and late namings are as many as anybody likes, whatever is said above."""
 
 
 class Searched(msgspec.Struct, frozen=True):
@@ -97,7 +102,12 @@ class Search:
 
     def __init__(self, scope: Scope, kind: type[PartitionLog] = PartitionLog) -> None:
         self._scope = scope
-        self._steps = Steps(kind, crashes=scope.crashes > 0, ticks=scope.ticks > 0)
+        self._steps = Steps(
+            kind,
+            crashes=scope.crashes > 0 or scope.is_unbounded,
+            ticks=scope.ticks > 0 and not scope.is_unbounded,
+            is_unbounded=scope.is_unbounded,
+        )
         self._sites = Sites(self._steps, max(epoch for _, epoch in scope.namings))
         self._best: dict[Triple, list[_State]] = {}
         """The maximal states of each triple of local states."""
@@ -165,7 +175,8 @@ class Search:
         for number, (place, epoch) in enumerate(self._scope.namings):
             if left >> number & 1:
                 outcomes = self._steps.happen(now[place], Event.NAMED, epoch)
-                yield place, outcomes, left & ~(1 << number)
+                spent = 0 if self._scope.is_unbounded else 1 << number
+                yield place, outcomes, left & ~spent
         applied = max(self._steps.locals[local].applied for local in now)
         for event in (Event.PROPOSED, Event.ASKED, Event.CHANGED, Event.TICKED):
             after = self._left.without(left, event)
@@ -223,11 +234,16 @@ class Search:
         )
 
 
+_UNCOUNTED = frozenset({Event.NAMED, Event.ASKED, Event.TICKED, Event.CRASHED})
+"""In an unbounded scope."""
+
+
 class _Left:
     """Bits for what is left of a scope: one for each naming, and as many for each kind of event as may happen."""
 
     def __init__(self, scope: Scope) -> None:
         self._masks: dict[Event, int] = {}
+        self._always = _UNCOUNTED if scope.is_unbounded else frozenset()
         at = len(scope.namings)
         for event, count in (
             (Event.PROPOSED, scope.writes),
@@ -236,11 +252,14 @@ class _Left:
             (Event.TICKED, scope.ticks),
             (Event.CRASHED, scope.crashes),
         ):
-            self._masks[event] = ((1 << count) - 1) << at
-            at += count
+            bits = 0 if event in self._always else count
+            self._masks[event] = ((1 << bits) - 1) << at
+            at += bits
         self.all = (1 << at) - 1
 
     def without(self, left: int, event: Event) -> int | None:
         """Return what is left after the event; nothing if it may not happen any more."""
+        if event in self._always:
+            return left
         bits = left & self._masks[event]
         return left & ~(1 << (bits.bit_length() - 1)) if bits else None

@@ -13,6 +13,9 @@ continuation can tell the difference:
 4. *Answered at once*: where a delivery changes nothing at the target but sends an answer, the answer is sent right away
    (`settle`). This only adds to what may be delivered, and whoever has more may do all that whoever has less may do.
 5. *Answered for good*: a request of a lower epoch, once it was refused by the highest epoch of the scope.
+
+In an unbounded scope the rules of `exhaustive_unbounded` take the place of 1, 2, 3 and 5, each where the core shows that the
+message does the same.
 """
 
 from __future__ import annotations
@@ -28,6 +31,7 @@ from objstore.consensus.messages import (
     PromiseReply,
 )
 from objstore.testing.sim.exhaustive_steps import Local, Outcome, Steps
+from objstore.testing.sim.exhaustive_unbounded import plainest
 
 __all__ = ["Sites", "Triple"]
 
@@ -85,17 +89,31 @@ class Sites:
             number = bit.bit_length() - 1
             normal = local.normal.get(number)
             if normal is None:
-                message = messages[number]
-                merged = self._merged(local.core, message)
-                normal = local.normal[number] = (
-                    -1 if merged is None else self._steps.number_of(merged)
-                )
+                merged = self._merged(local, messages[number])
+                normal = -1 if merged is None else self._steps.number_of(merged)
+                if self._steps.is_unbounded and not self._is_same(local, normal, number):
+                    normal = number
+                local.normal[number] = normal
             if normal >= 0:
                 kept |= 1 << normal
         return kept
 
-    def _merged(self, core: PartitionLog, message: Message) -> Message | None:
+    def _is_same(self, local: Local, normal: int, number: int) -> bool:
+        """Look before a message is merged or dropped: whatever the rules say, it must do the same here."""
+        return normal == number or self._shown(local, normal) == self._shown(local, number)
+
+    def _shown(self, local: Local, number: int) -> frozenset[int]:
+        """Return what a delivery makes of a replica, but for what shows nothing."""
+        if number < 0:
+            return frozenset()
+        after = {outcome.local for outcome in self._steps.arrive(local, number)}
+        return frozenset(n for n in after if not local.permits(self._steps.locals[n]))
+
+    def _merged(self, local: Local, message: Message) -> Message | None:
         """Return the plainest message that does the same here, now and later; nothing if it does nothing."""
+        core = local.core
+        if self._steps.is_unbounded:
+            return plainest(core, message)
         if _is_dead(core, message):
             return None
         if isinstance(message, AppendRequest) and message.epoch >= core._epoch:
@@ -117,7 +135,7 @@ class Sites:
             if message.epoch < state.epoch == self._epoch_max and not isinstance(message, _ANSWERS):
                 trimmed ^= bit
             for outcome in steps.arrive(state, number):
-                if outcome.local == local and not outcome.crashes:
+                if steps.stays(state, outcome):
                     answers = [old | new for old, new in zip(answers, outcome.sent, strict=True)]
                 else:
                     moves[outcome] = None
@@ -127,7 +145,7 @@ class Sites:
         self.deliveries.append(tuple(moves))
         self._answers.append([(place, bits) for place, bits in enumerate(answers) if bits])
         self._trimmed.append(site)
-        if trimmed != inbox:
+        if trimmed != inbox and not steps.is_unbounded:
             self._trimmed[site] = self.at(local, trimmed)
         return site
 
@@ -152,6 +170,8 @@ class Sites:
                         now[target] = more
                         grows = True
         first, second, third = (self._trimmed[site] for site in now)
+        if self._steps.is_unbounded:
+            return first, second, third
         locals_ = self.local_of
         a, b, c = locals_[first], locals_[second], locals_[third]
         return (

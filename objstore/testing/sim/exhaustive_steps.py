@@ -3,9 +3,10 @@
 A replica is deterministic: what it is and what happens to it decide what it becomes and what it sends. So every pair of
 (local state, event) runs the core once, on a copy, through the whole contract of its driver (persist, send, apply,
 advance), and every later occurrence is a look-up. A step has several outcomes where the replica may die in the middle:
-after a Ready is persisted and sent and before it is applied, and between two Readies. Dying before it is sent shows
-nothing else, because a message that was sent may be lost as well; nor does dying before it is persisted, because that
-is a crash instead of the event, or dying after the last step, because that is a crash after it.
+when its append requests have left early and it is not persisted, after a Ready is persisted and sent and before it is
+applied, and between two Readies. Dying before it is sent shows nothing else, because a message that was sent may be lost as
+well; nor does dying before anything is done, because that is a crash instead of the event, or dying after the last step,
+because that is a crash after it.
 
 Local states are told apart by everything that the core holds but `_ALWAYS_SKIPPED`, what only the other roles go by,
 and, where no timer fires, what only decides when and what is sent again. An attribute that the core gains counts.
@@ -13,12 +14,9 @@ and, where no timer fires, what only decides when and what is sent again. An att
 
 from __future__ import annotations
 
-import copy
-import types
-from collections import deque
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from enum import Enum
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import msgspec
 
@@ -38,10 +36,17 @@ from objstore.consensus import (
     Role,
     decode_membership,
 )
-from objstore.consensus.messages import AppendReply, EntryKind
+from objstore.consensus.messages import AppendReply, AppendRequest, EntryKind
 from objstore.model.errors import check
 from objstore.model.instant import Instant
 from objstore.testing.sim.checkers import Violation
+from objstore.testing.sim.exhaustive_marks import (
+    copied_core,
+    mark_of,
+    mark_of_rest,
+    mark_of_role,
+)
+from objstore.testing.sim.exhaustive_unbounded import appends_of, forget
 
 __all__ = ["REPLICAS", "Event", "Local", "Outcome", "Sent", "Steps", "View"]
 
@@ -92,10 +97,13 @@ class Local:
         "core",
         "entries",
         "epoch",
+        "has_open_read",
         "leads",
         "normal",
         "number",
+        "of_role",
         "place",
+        "rest",
         "view",
     )
 
@@ -109,16 +117,36 @@ class Local:
         self.leads = core.role is Role.LEADER
         self.view = 0
         """Number of its `View`."""
+        self.rest: Hashable = None
+        """All of it but its role and its open reads; only told where it is asked for."""
+        self.of_role: Hashable = None
+        """What its role adds; nothing if it follows."""
+        self.has_open_read = bool(core._rounds)
         self.arrivals: dict[int, tuple[Outcome, ...]] = {}
         """What became of messages, by number."""
         self.normal: dict[int, int] = {}
         """Messages that are the same as others here, by number."""
 
+    def permits(self, other: Local) -> bool:
+        """Tell whether the other only has less of a role: see `exhaustive_unbounded`."""
+        return (
+            self.rest == other.rest
+            and (self.of_role == other.of_role or other.of_role is None)
+            and (self.has_open_read or not other.has_open_read)
+        )
+
 
 class Steps:
     """The table of steps, filled on demand."""
 
-    def __init__(self, kind: type[PartitionLog], *, crashes: bool, ticks: bool) -> None:
+    def __init__(
+        self,
+        kind: type[PartitionLog],
+        *,
+        crashes: bool,
+        ticks: bool = False,
+        is_unbounded: bool = False,
+    ) -> None:
         self.locals: list[Local] = []
         self.messages: tuple[list[Message], ...] = tuple([] for _ in REPLICAS)
         """What was ever sent to each replica; equal messages have one number."""
@@ -128,6 +156,8 @@ class Steps:
         self.reads = 0
         """Runs in which a read was answered."""
         self.ticks = ticks
+        self.is_unbounded = is_unbounded
+        """Whether only namings, writes and changes are counted: see `exhaustive_unbounded`."""
         self._kind = kind
         self._crashes = crashes
         self._marks: dict[Hashable, int] = {}
@@ -152,10 +182,19 @@ class Steps:
         """Return the outcomes of the delivery of a message."""
         known = local.arrivals.get(number)
         if known is None:
-            core = _copied_core(local.core)
+            core = copied_core(local.core)
             core.receive(self.messages[local.place][number], _NOW)
             known = local.arrivals[number] = self._driven(local, core)
         return known
+
+    def stays(self, local: Local, outcome: Outcome) -> bool:
+        """Tell whether a step makes nothing of a replica that shows, but at most sends something."""
+        if outcome.crashes:
+            return False
+        if outcome.local == local.number:
+            return True
+        is_less = self.is_unbounded and local.permits(self.locals[outcome.local])
+        return is_less and not any(outcome.sent)
 
     def number_of(self, message: Message) -> int:
         """Return the number of a message among those to its target."""
@@ -172,8 +211,11 @@ class Steps:
 
     def _happen(self, local: Local, event: Event, argument: int) -> tuple[Outcome, ...]:
         if event is Event.CRASHED:
-            return (self._restarted(local, _durable(local), local.applied, [0, 0, 0]),)
-        core = _copied_core(local.core)
+            outcome = self._restarted(local, _durable(local), local.applied, [0, 0, 0])
+            if self.is_unbounded and local.permits(self.locals[outcome.local]):
+                return ()
+            return (outcome,)
+        core = copied_core(local.core)
         return self._driven(local, core) if _EVENTS[event](core, argument) else ()
 
     # --- the driver -----------------------------------------------------------------------------------
@@ -185,18 +227,36 @@ class Steps:
         sent, outcomes = [0, 0, 0], []
         while core.has_ready:
             ready = core.take_ready()
+            if self._crashes and ready.entries and ready.may_send_appends_early:
+                early = list(sent)
+                self._send(core, ready, early, early=True)
+                outcomes.append(self._restarted(local, durable, applied, early))
             durable = _persisted(durable, ready)
-            self._send(ready, sent)
+            self._send(core, ready, sent)
             if self._crashes and ready.committed:
                 outcomes.append(self._restarted(local, durable, applied, sent))
             applied = self._applied(ready, durable[1], applied)
             core.advance(ready)
             if self._crashes and core.has_ready:
                 outcomes.append(self._restarted(local, durable, applied, sent))
-        if not self.ticks:
+        if self.is_unbounded:
+            forget(core)
+        elif not self.ticks:
             _rebase_rounds(core)
         outcomes.append(Outcome(self._local(core, durable[1]), _sent(sent), 0))
+        if self.is_unbounded:
+            outcomes = self._most(local, outcomes)
         return tuple(dict.fromkeys(outcomes))
+
+    def _most(self, local: Local, outcomes: list[Outcome]) -> list[Outcome]:
+        """Leave out deaths that show less than living on, or no more than what was before."""
+        last = outcomes[-1]
+        end, known = self.locals[last.local], []
+        for outcome in outcomes[:-1]:
+            state = self.locals[outcome.local]
+            if not (end.permits(state) or (local.permits(state) and not any(outcome.sent))):
+                known.append(outcome)
+        return [*known, last]
 
     def _restarted(
         self, local: Local, durable: _Durable, applied: int, sent: Sequence[int]
@@ -214,13 +274,23 @@ class Steps:
         while core.has_ready:
             ready = core.take_ready()
             check(not ready.must_persist, "a restart has nothing to persist")
-            self._send(ready, after)
+            self._send(core, ready, after)
             applied = self._applied(ready, entries, applied)
             core.advance(ready)
         return Outcome(self._local(core, entries), _sent(after), 1)
 
-    def _send(self, ready: Ready, sent: list[int]) -> None:
-        for message in ready.messages:
+    def _send(
+        self, core: PartitionLog, ready: Ready, sent: list[int], *, early: bool = False
+    ) -> None:
+        """Send what is in the Ready; early, only what may leave before it is persisted."""
+        messages: Iterable[Message] = ready.messages
+        if early:
+            messages = [message for message in messages if type(message) is AppendRequest]
+        if self.is_unbounded:
+            messages = [message for message in messages if type(message) is not AppendRequest]
+            if core.role is Role.LEADER:
+                messages += appends_of(core, REPLICAS)
+        for message in messages:
             if message.target in REPLICAS:
                 sent[REPLICAS.index(message.target)] |= 1 << self.number_of(message)
 
@@ -237,7 +307,8 @@ class Steps:
         return applied
 
     def _local(self, core: PartitionLog, entries: tuple[Entry, ...]) -> int:
-        mark = _mark(core, ticks=self.ticks)
+        _rebase_memberships(core)
+        mark = mark_of(core, ticks=self.ticks)
         number = self._marks.get(mark)
         if number is None:
             if core.membership != _membership_at(entries, len(entries)):
@@ -245,6 +316,8 @@ class Steps:
             number = self._marks[mark] = len(self.locals)
             local = Local(number, core, entries)
             view = (entries, local.applied, local.epoch if local.leads else 0)
+            if self.is_unbounded:
+                local.rest, local.of_role = mark_of_rest(core), mark_of_role(core)
             local.view = self._views.setdefault(view, len(self.views))
             if local.view == len(self.views):
                 self.views.append(view)
@@ -316,112 +389,14 @@ _EVENTS: dict[Event, Callable[[PartitionLog, int], bool]] = {
 }
 
 
+def _rebase_memberships(core: PartitionLog) -> None:
+    """Let the oldest membership count from the beginning: since when it is in force decides nothing once that is applied."""
+    core._memberships[0] = (0, core._memberships[0][1])
+
+
 def _rebase_rounds(core: PartitionLog) -> None:
     """Count read rounds from 0 again when none is open: they are only compared with the open one."""
     if core._role is Role.LEADER and core._round and not (core._rounds or core._reads_waiting):
         core._round = 0
         for progress in core._progress.values():
             progress.round_sent = progress.round_acked = 0
-
-
-# --- copies and fingerprints of a core ----------------------------------------------------------------------
-
-_ALWAYS_SKIPPED = frozenset(
-    {
-        "config",
-        "_handlers",
-        "_inflight_bytes",
-        "_soft_state",
-        "_hint",
-        "_now",
-        "_traces",
-        "_out",
-        "_out_leads",
-    }
-)
-"""Who it is, bounds that no scope reaches, hints for callers, and what is empty between two steps."""
-_TIMERS = frozenset({"_resend_at", "_retry_at"})
-_OF_TIMERS = _TIMERS | {"commit_known"}
-_OF_LEADERS = frozenset({"_durable", "_opening_index"})
-_OF_CANDIDATES = frozenset({"_promises", "_source"})
-"""Set anew by whoever becomes that."""
-
-_VALUES = (int, str, bytes, type(None), Enum, msgspec.Struct, type)
-
-
-def _copied_core(core: PartitionLog) -> PartitionLog:
-    """Copy a core that has no Ready out, as deep as it is changed by its own methods."""
-    twin = copy.copy(core)
-    for name in _names(core):
-        setattr(twin, name, _copied(getattr(core, name), core, twin))
-    return twin
-
-
-def _copied(value: Any, core: PartitionLog, twin: PartitionLog) -> Any:
-    kind = type(value)
-    if isinstance(value, _VALUES):
-        return value
-    if kind in {list, tuple, deque}:
-        return kind([_copied(item, core, twin) for item in value])
-    if kind is dict:
-        return {key: _copied(item, core, twin) for key, item in value.items()}
-    if isinstance(value, types.MethodType):
-        return types.MethodType(value.__func__, twin)
-    copied = copy.copy(value)
-    for name in _names(value):
-        setattr(copied, name, _copied(getattr(value, name), core, twin))
-    return copied
-
-
-def _names(value: object) -> list[str]:
-    """Return the attributes that an object has, wherever it keeps them: in slots, those of its bases too, or in a dict."""
-    names = [name for name in _SLOTS[type(value)] if hasattr(value, name)]
-    names += getattr(value, "__dict__", ())
-    return names
-
-
-class _SlotsOf(dict[type, tuple[str, ...]]):
-    """The slots of each class, with those of its bases, looked up once."""
-
-    def __missing__(self, kind: type) -> tuple[str, ...]:
-        found: list[str] = []
-        for base in reversed(kind.__mro__):
-            slots = base.__dict__.get("__slots__", ())
-            found += (slots,) if isinstance(slots, str) else slots
-        slots_of = tuple(name for name in found if name not in {"__dict__", "__weakref__"})
-        self[kind] = slots_of
-        return slots_of
-
-
-_SLOTS = _SlotsOf()
-
-
-def _mark(core: PartitionLog, *, ticks: bool) -> Hashable:
-    """Return everything in a core that can matter later."""
-    skipped = _ALWAYS_SKIPPED if ticks else _ALWAYS_SKIPPED | _OF_TIMERS
-    if core._role is not Role.LEADER:
-        skipped |= _OF_LEADERS
-    if core._role is not Role.CANDIDATE:
-        skipped |= _OF_CANDIDATES
-    return _frozen(core, skipped)
-
-
-def _frozen(value: Any, skipped: frozenset[str]) -> Hashable:
-    kind = type(value)
-    if isinstance(value, Enum):
-        return value.name
-    if isinstance(value, _VALUES):
-        return value
-    if kind in {list, tuple, deque}:
-        return tuple([_frozen(item, skipped) for item in value])
-    if kind is dict:
-        return tuple([(key, _frozen(item, skipped)) for key, item in value.items()])
-    return tuple(
-        [
-            (getattr(value, name) is None)
-            if name in _TIMERS
-            else _frozen(getattr(value, name), skipped)
-            for name in _names(value)
-            if name not in skipped
-        ]
-    )
