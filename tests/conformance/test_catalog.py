@@ -79,7 +79,7 @@ async def open_followed(directory):
     page = SharedPage()
     reader = PageReader(os.dup(page.descriptor), owner_pid=os.getppid())
     async with open_group(directory) as group:
-        board = ServingBoard(page, group.keeper.look_at)
+        board = ServingBoard(page, group.keeper.suspect)
         group.keeper.publish_to(board.show)
         methods = {**board.methods, **WriterEndpoint(group.catalog.submit_to).methods}
         async with beside(directory, methods) as owner:
