@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final, TypeAlias
 
-from objstore.consensus import Entry, Epoch, PartitionLog, Ready
+from objstore.consensus import Entry, Epoch, LogConfig, PartitionLog, Ready, ReplicaId
 from objstore.consensus.messages import payload_size
 from objstore.metadata.applier import Applier
 from objstore.metadata.commands import Command
@@ -26,6 +26,7 @@ __all__ = [
     "Refused",
     "commands_of",
     "encode_commands",
+    "log_config",
 ]
 
 _PAYLOAD: Final[RecordCodec[tuple[AnyCommand, ...]]] = RecordCodec(
@@ -38,10 +39,26 @@ BEHIND_BYTES: Final = 1024 * 1024
 COMPACT_EVERY: Final = 16
 COMPACT_BYTES: Final = 4 * 1024 * 1024
 """Entries that nobody needs are removed when the log has moved on so often, or so many bytes were added."""
+RETAINED_BYTES: Final = 64 * 1024
+"""Applied entries that a log keeps in memory for followers that were away. A file has up to 256 logs: 16 MiB in all."""
+SNAPSHOT_MS: Final = 15_000
+"""After so long without a sign of a follower its snapshot is made again, unless it is still being copied."""
+HANDOVER_MS: Final = 500
+"""How long a planned hand-over may hold up writes before the leader goes on."""
 
 
 Refused: TypeAlias = tuple[PartitionId, int, int]
 """A command that cannot be applied, by partition, index of its entry and position in it."""
+
+
+def log_config(replica: ReplicaId) -> LogConfig:
+    """Return the limits of each log of a file."""
+    return LogConfig(
+        replica=replica,
+        retained_bytes=RETAINED_BYTES,
+        snapshot_ms=SNAPSHOT_MS,
+        handover_ms=HANDOVER_MS,
+    )
 
 
 class PoisonError(Exception):
@@ -135,6 +152,15 @@ class PartitionReplica:
             self.compactions += 1
         if ready.entries:
             self.added_bytes += sum(payload_size(entry.payload) for entry in ready.entries)
+
+    def note_applied(self) -> None:
+        """Take note that what was behind is applied, durable and answered: nobody waits for it any more."""
+        for entry in self.behind:
+            self.pending.pop(entry.index, None)
+        self.behind = []
+        self.behind_bytes = 0
+        if self.is_compaction_due:
+            self.compact_to = self.compactions = self.added_bytes = 0
 
     def is_far_behind(self, patience: float) -> bool:
         """Tell whether enough waits to be applied in one transaction."""

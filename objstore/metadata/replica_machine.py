@@ -33,7 +33,6 @@ from objstore.consensus import (
     Entry,
     EntryKind,
     Epoch,
-    LogConfig,
     Message,
     PartitionLog,
     Ready,
@@ -52,6 +51,7 @@ from objstore.metadata.partition_replica import (
     Refused,
     commands_of,
     encode_commands,
+    log_config,
 )
 from objstore.metadata.replica_events import (
     Align,
@@ -92,10 +92,6 @@ __all__ = ["ReplicaMachine"]
 BEHIND_BYTES_MAX: Final = 8 * 1024 * 1024
 BEHIND_PARTITIONS: Final = 64
 """Of all partitions of a file; bounds memory, and how long a takeover lasts."""
-SNAPSHOT_MS: Final = 15_000
-"""After so long without a sign of a follower its snapshot is made again, unless it is still being copied."""
-HANDOVER_MS: Final = 500
-"""How long a planned hand-over may hold up writes before the leader goes on."""
 
 
 class ReplicaMachine:
@@ -313,7 +309,8 @@ class ReplicaMachine:
         applied, self._applying = self._applying, {}
         founding, self._founding = self._founding, []
         staging, self._staging = self._staging, []
-        for ticket, answer in self._answers:
+        answers, self._answers = self._answers, []
+        for ticket, answer in answers:
             self._outlet.answer(ticket, answer)
         for replica in applied.values():
             self._note_applied(replica)
@@ -337,11 +334,8 @@ class ReplicaMachine:
 
     def _note_applied(self, replica: PartitionReplica) -> None:
         self._behind_bytes -= replica.behind_bytes
-        replica.behind = []
-        replica.behind_bytes = 0
+        replica.note_applied()
         self._lagging.pop(replica.partition, None)
-        if replica.is_compaction_due:
-            replica.compact_to = replica.compactions = replica.added_bytes = 0
 
     def _finish_ready(self, replica: PartitionReplica, ready: Ready, now: Instant) -> None:
         partition, log = replica.partition, replica.log
@@ -561,10 +555,7 @@ class ReplicaMachine:
         if replica is not None or partition in self._damaged:
             return replica
         try:
-            log = PartitionLog(
-                LogConfig(replica=self.replica, snapshot_ms=SNAPSHOT_MS, handover_ms=HANDOVER_MS),
-                self._log.load(partition),
-            )
+            log = PartitionLog(log_config(self.replica), self._log.load(partition))
         except ObjstoreError as error:
             self._give_up(partition, str(error))
             return None

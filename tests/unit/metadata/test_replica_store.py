@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import tracemalloc
 from collections import Counter
 from time import monotonic
 
@@ -121,6 +122,26 @@ async def until(condition):
     async with asyncio.timeout(20):
         while not condition():  # noqa: ASYNC110 - the conditions are of several threads
             await asyncio.sleep(0.01)
+
+
+def test_memory_does_not_follow_what_was_written(tmp_path):
+    """What is acknowledged, applied and over the bound of the log is let go of, by the leader and by the followers."""
+    size, number = 64 * 1024, 200
+
+    async def scenario(group, client):
+        async def put(key):
+            await group.catalog.submit(BUCKET, key, client.kit.put(key, bytes(size)))
+
+        await put(b"first")
+        tracemalloc.start()
+        for index in range(number):
+            await put(b"%d" % index)
+        await until(lambda: tracemalloc.get_traced_memory()[0] < size * number / 2)
+
+    try:
+        run(tmp_path, scenario)
+    finally:
+        tracemalloc.stop()
 
 
 def test_a_failing_leader_hands_over(tmp_path, drive):
