@@ -163,6 +163,7 @@ def damage(path):
     Without a sync: the store does not wait for others that write its file, so this must be over in microseconds.
     """
     connection = apsw.Connection(str(path))
+    connection.set_busy_timeout(20_000)
     connection.execute("PRAGMA synchronous=OFF")
     record = bytearray(connection.execute("SELECT record FROM objects").get)
     record[-1] ^= 1
