@@ -11,7 +11,7 @@ import msgspec
 from objstore.consensus import Epoch, Membership, Message, ReplicaId, Snapshot
 from objstore.metadata.applier import Answer
 from objstore.metadata.commands import Command
-from objstore.metadata.snapshot import Slice
+from objstore.metadata.snapshot import CopyId, Slice
 from objstore.model.names import PartitionId
 
 __all__ = [
@@ -96,11 +96,13 @@ class Found:
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """A slice of a snapshot for this file (None: forget what is staged); call back when it is in the file."""
+    """A slice of a snapshot for this file (None: a copy begins); call back when that is settled."""
 
     partition: PartitionId
+    copy: CopyId
     piece: Slice | None
-    done: Callable[[], None]
+    done: Callable[[bool], None]
+    """Takes whether the slice is in the file: it is not where another copy has displaced this one."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -314,8 +314,10 @@ class ReplicaMachine:
             self._outlet.answer(ticket, answer)
         for replica in applied.values():
             self._note_applied(replica)
-        for callback in (*(f.done for f in founding), *(s.done for s in staging)):
-            callback()
+        for found in founding:
+            found.done()
+        for stage in staging:
+            stage.done(self._stage.hears(stage.partition, stage.copy))
         for replica, ready in held:
             self._finish_ready(replica, ready, now)
         self._compare_hashes()
@@ -449,11 +451,12 @@ class ReplicaMachine:
     # --- snapshots
 
     def _carry_out(self, stage: Stage) -> None:
-        if stage.piece is None:
-            while self._stage.purge(staged(stage.partition)):
-                pass
-        else:
-            self._stage.add(stage.partition, stage.piece)
+        if stage.piece is not None:
+            self._stage.add(stage.partition, stage.copy, stage.piece)
+            return
+        self._stage.begin(stage.partition, stage.copy)
+        # Rows of this number were left by an earlier run of the process; from now on they are the copy's.
+        self._leftovers = [n for n in self._leftovers if n != staged(stage.partition)]
 
     def _install(self, replica: PartitionReplica, snapshot: Snapshot) -> None:
         if not self._stage.has_staged(replica.partition, snapshot.index):

@@ -13,18 +13,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from itertools import islice
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeAlias
 
 import apsw
 import msgspec
 import xxhash
 
+from objstore.consensus import ReplicaId
 from objstore.metadata.sql_state import InlineIds
 from objstore.model.errors import CorruptRecord
 from objstore.model.names import PartitionId
 from objstore.model.versioned import verified_payload
 
 __all__ = [
+    "CopyId",
     "Slice",
     "SliceDigest",
     "SnapshotStage",
@@ -80,6 +82,10 @@ _OF_PARTITION: Final = {
 _CURSOR: Final = "applied, next_sequence, fence, state_hash"
 _NUMBERED: Final = ("shards", "finished", "gc", "repair", "results", "partitions")
 """Tables whose rows name their partition."""
+
+
+CopyId: TypeAlias = tuple[ReplicaId, int]
+"""One attempt to copy a partition: who sends, and the how-manieth of its copies it is."""
 
 
 class Slice(NamedTuple):
@@ -167,16 +173,34 @@ class SliceDigest:
 
 
 class SnapshotStage:
-    """The receiving side, on the writer's connection and within its transactions."""
+    """The receiving side, on the writer's connection and within its transactions.
+
+    Two replicas may copy the same partition for a while, one that led and one that leads: who began last is heard.
+    """
 
     def __init__(self, connection: apsw.Connection, inline_ids: InlineIds) -> None:
         self._connection = connection
         self._execute = connection.execute
         self._inline_ids = inline_ids
         self._shards: dict[tuple[int, bytes], int] = {}
+        self._copies: dict[int, CopyId] = {}
+        """Whose rows are under which number."""
 
-    def add(self, partition: int, piece: Slice) -> None:
-        """Keep a slice out of sight."""
+    def begin(self, partition: int, copy: CopyId) -> None:
+        """Forget what is staged of a partition; from now on this copy is heard and no other."""
+        target = staged(partition)
+        while self.purge(target):
+            pass
+        self._copies[target] = copy
+
+    def hears(self, partition: int, copy: CopyId) -> bool:
+        """Tell whether slices of a copy are taken: it has begun, and no other one has since."""
+        return self._copies.get(staged(partition)) == copy
+
+    def add(self, partition: int, copy: CopyId, piece: Slice) -> None:
+        """Keep a slice out of sight; one of a copy that is not heard goes nowhere."""
+        if not self.hears(partition, copy):
+            return
         target = staged(partition)
         if piece.table == "shards":
             marks = ",".join("?" * 10)
@@ -192,6 +216,8 @@ class SnapshotStage:
 
     def install(self, partition: int) -> None:
         """Swap what is staged with what is there; in the transaction that replaces the log."""
+        while self.purge(doomed(partition)):  # left by the one before, if no moment was quiet since
+            pass
         for table in _NUMBERED:
             move = f"UPDATE {table} SET partition=? WHERE partition=?"  # noqa: S608 - constants
             self._execute(move, (doomed(partition), partition))
@@ -238,6 +264,7 @@ class SnapshotStage:
         return False
 
     def _forget(self, number: int) -> None:
+        self._copies.pop(number, None)
         self._shards = {key: value for key, value in self._shards.items() if key[0] != number}
 
     def _purge_shard(self, shard: int) -> bool:
@@ -271,9 +298,7 @@ class SnapshotStage:
         )
 
     def _add_of_shard(self, target: int, piece: Slice) -> None:
-        shard = self._shards.get((target, piece.bucket_id))
-        if shard is None:
-            return  # another copy has displaced this one: its digest will not be right
+        shard = self._shards[target, piece.bucket_id]
         if piece.table == "finished":
             rows = [(shard, row[0], target, *row[1:]) for row in piece.rows]
         elif piece.table == "uploads":

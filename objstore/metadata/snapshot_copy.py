@@ -7,10 +7,10 @@ wait, and begin with the state of that moment. A copy whose digest differs at th
 
 from __future__ import annotations
 
-import threading
 from collections import deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import count
 from pathlib import Path
 from typing import Final
 
@@ -20,7 +20,15 @@ from objstore.consensus import ReplicaId, Snapshot
 from objstore.metadata.catalog_file import open_catalog_reader
 from objstore.metadata.replica_events import Event, SnapshotRead, Stage
 from objstore.metadata.replica_transport import LocalTransport, Receiver
-from objstore.metadata.snapshot import Slice, SliceDigest, digest_of, read_slices, staged, verify
+from objstore.metadata.snapshot import (
+    CopyId,
+    Slice,
+    SliceDigest,
+    digest_of,
+    read_slices,
+    staged,
+    verify,
+)
 from objstore.model.errors import Corrupt, DriveUnavailable, InvariantError, ObjstoreError
 from objstore.model.names import PartitionId
 
@@ -29,6 +37,9 @@ __all__ = ["SnapshotCopies"]
 COPIES_MAX: Final = 2
 STAGE_S: Final = 30.0
 """How long a target may take for one slice."""
+
+_NUMBERS: Final = count()
+"""One row for all stores of the process: a store that returned must not be taken for the one before it."""
 
 _Post = Callable[[Event], None]
 
@@ -115,10 +126,11 @@ class SnapshotCopies:
         if store is None:
             raise DriveUnavailable("the target of a snapshot is out of service", drive=target)
         digest = SliceDigest()
-        self._stage(store, partition, None)
+        copy_id = (self._replica, next(_NUMBERS))
+        self._stage(store, partition, copy_id, None)
         for piece in _read(connection, partition):
             digest.add(piece)
-            self._stage(store, partition, piece)
+            self._stage(store, partition, copy_id, piece)
             self.copied_rows += len(piece.rows)
         copy = open_catalog_reader(store.path)
         try:
@@ -127,12 +139,18 @@ class SnapshotCopies:
         finally:
             copy.close()
 
-    def _stage(self, store: Receiver, partition: PartitionId, piece: Slice | None) -> None:
+    def _stage(
+        self, store: Receiver, partition: PartitionId, copy: CopyId, piece: Slice | None
+    ) -> None:
         """Have a slice written, and wait: one slice is under way, so that memory stays bounded."""
-        done = threading.Event()
-        store.post(Stage(partition, piece, done.set))
-        if not done.wait(STAGE_S):
-            raise DriveUnavailable("the target of a snapshot does not answer")
+        settled: Future[bool] = Future()
+        store.post(Stage(partition, copy, piece, settled.set_result))
+        try:
+            is_kept = settled.result(STAGE_S)
+        except TimeoutError:
+            raise DriveUnavailable("the target of a snapshot does not answer") from None
+        if not is_kept:
+            raise DriveUnavailable("another copy has displaced this one")
 
 
 def _read(connection: apsw.Connection, partition: PartitionId) -> Iterator[Slice]:

@@ -7,9 +7,9 @@ import pytest
 from objstore.consensus import Entry, EntryKind, Epoch, Membership, ReplicaId, Snapshot
 from objstore.consensus.messages import AppendReply, AppendRequest, InstallSnapshot
 from objstore.metadata.catalog_file import open_catalog_writer
-from objstore.metadata.replica_events import Damaged, Deliver, Found
+from objstore.metadata.replica_events import Damaged, Deliver, Found, Stage
 from objstore.metadata.replica_machine import ReplicaMachine
-from objstore.metadata.snapshot import staged
+from objstore.metadata.snapshot import Slice, staged
 from objstore.model.instant import Instant
 from objstore.model.names import PartitionId
 
@@ -119,3 +119,85 @@ def test_rows_that_have_passed_a_snapshot_are_never_replaced_by_it(machine, effe
         Damaged(PARTITION, "a snapshot is to be installed that the rows have passed")
     ]
     assert PARTITION not in machine.replicas()
+
+
+def shard(objects):
+    """The row of a bucket with so many objects."""
+    return Slice("shards", b"bucket", [(1, "off", objects, 0, 0, 0, 0, 0)])
+
+
+def objects(*names):
+    """Rows of objects of nothing, each with a byte in the row."""
+    version = (0, "null", 0, 0, 1, "etag", "STANDARD", None, None, "owner")
+    return Slice("objects", b"bucket", [(name, *version, b"digest", b"x", b"") for name in names])
+
+
+def end_of_copy(index):
+    return Slice("partitions", b"", [(index, 1, 0, b"hash")])
+
+
+class Copy:
+    """A copy of a partition on its way into the machine."""
+
+    def __init__(self, machine, source, number):
+        self.machine, self.id, self.answers = machine, (source, number), []
+        self.send(None)
+
+    def send(self, *pieces):
+        """Send slices, a round for each."""
+        for piece in pieces:
+            self.machine.take(Stage(PARTITION, self.id, piece, self.answers.append), NOW)
+            self.machine.work(NOW)
+
+
+def keys_of(connection):
+    """The keys that are in sight."""
+    return connection.execute(
+        "SELECT group_concat(key) FROM objects JOIN shards ON shard=number WHERE partition=?",
+        (PARTITION,),
+    ).get
+
+
+def test_of_two_copies_the_one_that_began_last_is_heard(machine, effects, connection):
+    """One that led and one that leads copy for a while: rows of the first in the bucket of the second would be there twice."""
+    first = Copy(machine, A, 0)
+    first.send(shard(2), objects(b"a"))
+    second = Copy(machine, C, 0)
+    second.send(shard(2))
+    first.send(objects(b"a"), end_of_copy(4))
+    second.send(objects(b"a", b"b"), end_of_copy(5))
+    assert first.answers == [True, True, True, False, False]
+    assert second.answers == [True] * 4
+    deliver(machine, InstallSnapshot(C, B, Epoch(2), Snapshot(5, 1, ALL)))
+    assert (cursor_of(connection), keys_of(connection)) == (5, "a,b")
+    first.send(objects(b"c"))
+    assert first.answers[-1] is False
+    assert connection.execute("SELECT count(*) FROM objects").get == 2
+
+
+def test_a_copy_begins_where_an_earlier_run_left_rows(machine, effects, connection):
+    """What removes the leftovers in quiet moments spares the copy that has taken their place."""
+    Copy(machine, A, 0).send(shard(1), objects(b"left"))
+    again = ReplicaMachine(connection, B, effects)
+    assert again.has_chores
+    copy = Copy(again, A, 0)
+    copy.send(shard(1), objects(b"a"), end_of_copy(5))
+    while again.has_chores:
+        again.do_chore()
+    deliver(again, InstallSnapshot(A, B, Epoch(1), Snapshot(5, 1, ALL)))
+    assert (cursor_of(connection), keys_of(connection)) == (5, "a")
+
+
+def test_a_snapshot_is_installed_before_the_rows_of_the_one_before_are_gone(
+    machine, effects, connection
+):
+    """A busy file has no quiet moment in between."""
+    for index in (5, 9, 13):
+        copy = Copy(machine, A, index)
+        copy.send(shard(1), objects(b"%d" % index), end_of_copy(index))
+        deliver(machine, InstallSnapshot(A, B, Epoch(1), Snapshot(index, 1, ALL)))
+    assert effects.reports == []
+    assert (cursor_of(connection), keys_of(connection)) == (13, "13")
+    while machine.has_chores:
+        machine.do_chore()
+    assert connection.execute("SELECT count(*) FROM objects").get == 1

@@ -119,7 +119,7 @@ def run(tmp_path, scenario, *, vfs=None):
 
 async def until(condition):
     """Wait for something that the keeper is to bring about."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while not condition():  # noqa: ASYNC110 - the conditions are of several threads
             await asyncio.sleep(0.01)
 
