@@ -115,12 +115,11 @@ def _judge_part(
     upload: Upload, algorithm: ChecksumAlgorithm, part: CompletePart, value: bytes
 ) -> None:
     for given, digest in part.checksums:
-        if given is algorithm:
-            if digest != value:
-                raise InvalidPart(
-                    upload_id=upload.upload_id, part_number=part.number, etag=part.etag
-                )
-        elif upload.checksum_algorithm is not None:
+        # Without an algorithm S3 takes no checksum at all; one that can be verified does no harm.
+        is_wrong = digest != value if given is algorithm else upload.checksum_algorithm is None
+        if is_wrong:
+            raise InvalidPart(upload_id=upload.upload_id, part_number=part.number, etag=part.etag)
+        if given is not algorithm:
             raise BadDigest(
                 f"The {given.value} you specified for part {part.number} did not match what we "
                 "received."

@@ -134,6 +134,15 @@ def test_composite_checksums_need_every_part_and_match():
         judge((good[0], listed(4, crc32=bytes(4))), algorithm=SHA256, kind=ChecksumType.COMPOSITE)
 
 
+def test_a_checksum_that_cannot_be_verified_does_not_pass_for_verified():
+    """s3 rule 3.5.5: an upload without algorithm kept CRC64NVME alone; S3 refuses every checksum there."""
+    right = digest_of(CRC64, DATA[1])
+    assert judge((listed(1, crc64nvme=right),)).checksum.digest == right
+    for checksums in ({"crc64nvme": bytes(8)}, {"crc32": digest_of(CRC32, DATA[1])}):
+        with pytest.raises(InvalidPart):
+            judge((listed(1, **checksums),))
+
+
 def test_what_the_client_says_of_the_whole_is_verified():
     """Type, checksum and size of the whole (s3 rules 3.5.6, 3.5.7, 3.5.8)."""
     parts = (listed(1),)
