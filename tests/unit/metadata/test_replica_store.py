@@ -354,6 +354,7 @@ def test_a_damaged_row_is_not_copied_into_a_new_store(tmp_path):
         lost = next(store for store in group.keeper.stores if store is not source)
         await until(lambda: len(set(digests(tmp_path, group.names))) == 1)
         connection = apsw.Connection(str(source.path))
+        connection.set_busy_timeout(60_000)
         connection.execute("UPDATE inline SET data=x'00' WHERE id=(SELECT max(id) FROM inline)")
         connection.close()
         group.keeper.remove(lost.replica)
