@@ -101,7 +101,7 @@ CLOCK_SKEW_MS_MAX: Final = 15 * 60 * 1000
 PRESIGNED_EXPIRES_S_MAX: Final = 7 * 24 * 3600
 """From the signature of a presigned URL to its end; S3 rule 2.3.3."""
 
-INLINE_BYTES_DEFAULT: Final = 16 * KIB
+INLINE_BYTES_DEFAULT: Final = 128 * KIB
 """Of an object that is stored in the catalogue beside its row, unless the setting `inline_limit_bytes` says otherwise."""
 INLINE_BYTES_MAX: Final = 128 * KIB
 """The most that setting may say: inline bytes travel through the log to every replica."""

@@ -20,7 +20,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from objstore.testing import S3Server
 
 BUCKET = "crash"
-SIZES = (100, 5_000, 16_384, 16_385, 70_000, 1_500_000, 9_000_000)
+SIZES = (100, 5_000, 70_000, 131_072, 131_073, 1_500_000, 9_000_000)
 MIB = 1024 * 1024
 SEED = int(os.environ.get("OBJSTORE_SEED", "20261120"))
 ROUNDS = int(os.environ.get("OBJSTORE_CRASH_ROUNDS", "4"))

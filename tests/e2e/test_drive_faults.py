@@ -182,7 +182,11 @@ def wait_until_rebuilt(server, count):
 
 @contextmanager
 def serving(drives):
-    environment = {"OBJSTORE_RESERVE_BYTES": str(RESERVE_BYTES), "OBJSTORE_TRASH_RETENTION_S": "2"}
+    environment = {
+        "OBJSTORE_RESERVE_BYTES": str(RESERVE_BYTES),
+        "OBJSTORE_TRASH_RETENTION_S": "2",
+        "OBJSTORE_INLINE_LIMIT_BYTES": "16384",  # shards of small objects: the drives are small
+    }
     with S3Server(drives.directories, buckets=[BUCKET], environment=environment) as server:
         try:
             yield server

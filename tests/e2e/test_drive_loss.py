@@ -35,7 +35,7 @@ def test_every_object_still_reads_right(tmp_path, pattern, count, while_running)
     """Wipe one directory, running or stopped: small, large and multipart objects and ranges read right, and writes go on."""
     directories = [tmp_path / f"d{index}" for index in range(count)]
     bodies = {
-        f"k{size}": pattern(size, seed=size) for size in (10, 16_385, MIB, 9 * MIB + 7, 21 * MIB)
+        f"k{size}": pattern(size, seed=size) for size in (10, 131_073, MIB, 9 * MIB + 7, 21 * MIB)
     }
     with S3Server(directories, buckets=["loss"]) as server:
         client = client_of(server)

@@ -429,7 +429,7 @@ class SlowPut:
 def test_damage_that_a_worker_reads_is_repaired(tmp_path, pattern, count):
     """Only the owner repairs; a worker that kept its finding to itself would leave the copy bad until the next scrub."""
     directories = places(tmp_path, count)
-    body = pattern(100_000)
+    body = pattern(300_000)
     with S3Server(directories, buckets=["load"], arguments=["--workers", "3"]) as server:
         client = client_of_new_connections(server)
         client.put_object(Bucket="load", Key="k", Body=body)

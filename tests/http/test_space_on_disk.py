@@ -7,7 +7,7 @@ import pytest
 
 from objstore.service.maintenance import GarbageCollector, TrashPurger, WorkerState
 
-BIG = bytes(range(256)) * 500
+BIG = bytes(range(256)) * 600
 
 
 def files_of(tmp_path):
