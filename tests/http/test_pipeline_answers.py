@@ -9,7 +9,7 @@ import structlog
 
 from objstore.api.respond import StreamAborted
 
-BIG = bytes(range(256)) * 200
+BIG = bytes(range(256)) * 600
 
 
 def test_every_answer_carries_the_envelope(run):
