@@ -17,7 +17,9 @@ def error_of(excinfo) -> tuple[str, int]:
     return response["Error"]["Code"], response["ResponseMetadata"]["HTTPStatusCode"]
 
 
-@pytest.mark.parametrize("size", [0, 1, 4096, 128 * 1024, 128 * 1024 + 1, 3 * MIB + 17, 20 * MIB + 5])
+@pytest.mark.parametrize(
+    "size", [0, 1, 4096, 128 * 1024, 128 * 1024 + 1, 3 * MIB + 17, 20 * MIB + 5]
+)
 def test_bytes_come_back_as_they_went(s3, bucket, pattern, size):
     """Inline, single-block and multi-block objects all return exactly what was stored."""
     body = pattern(size, seed=size)
