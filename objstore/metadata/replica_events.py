@@ -27,6 +27,7 @@ __all__ = [
     "NotLed",
     "Outlet",
     "Proposal",
+    "Rejoined",
     "Report",
     "Serving",
     "SnapshotRead",
@@ -87,6 +88,13 @@ class HandOver:
 
 
 @dataclass(frozen=True, slots=True)
+class Rejoined:
+    """A peer began anew with what is durable in its file: if this replica leads, it tells once more what is committed."""
+
+    partition: PartitionId
+
+
+@dataclass(frozen=True, slots=True)
 class Found:
     """These partitions are created, with these founding members; call back when that is durable."""
 
@@ -117,7 +125,7 @@ class SnapshotRead:
 
 
 Event: TypeAlias = (
-    Proposal | Deliver | Lead | Told | Align | HandOver | Found | Stage | SnapshotRead
+    Proposal | Deliver | Lead | Told | Align | HandOver | Rejoined | Found | Stage | SnapshotRead
 )
 
 

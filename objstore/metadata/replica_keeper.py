@@ -35,6 +35,7 @@ from objstore.metadata.replica_events import (
     HandOverReady,
     Lead,
     NotLed,
+    Rejoined,
     Report,
     Serving,
     SteppedDown,
@@ -112,7 +113,15 @@ class ReplicaKeeper:
             known = self._voters.get(partition)
             if membership.voters and (known is None or len(known.members) == 0):
                 self._set_voters(partition, membership)
+        self._announce(store)
         self._wake.set()
+
+    def _announce(self, store: ReplicaStore) -> None:
+        """Let a store that came back hear from whoever leads what it holds."""
+        for partition, membership in self._voters.items():
+            leader = self._stores.get(self._names[partition].leader)
+            if leader is not None and leader is not store and store.replica in membership.members:
+                leader.post(Rejoined(partition))
 
     def remove(self, replica: ReplicaId) -> ReplicaStore | None:
         """Take a store out: nothing is asked of it any more."""

@@ -66,6 +66,7 @@ from objstore.metadata.replica_events import (
     NotLed,
     Outlet,
     Proposal,
+    Rejoined,
     Serving,
     SnapshotRead,
     Stage,
@@ -132,6 +133,7 @@ class ReplicaMachine:
             Told: self._on_told,
             Align: self._on_align,
             HandOver: self._on_hand_over,
+            Rejoined: self._on_rejoined,
             Found: self._on_found,
             Stage: self._on_stage,
             SnapshotRead: self._on_snapshot_read,
@@ -530,6 +532,12 @@ class ReplicaMachine:
     def _on_hand_over(self, event: HandOver, now: Instant) -> None:
         replica = self._replicas.get(event.partition)
         if replica is not None and replica.log.hand_over(event.target, now) is None:
+            self._touch(replica)
+
+    def _on_rejoined(self, event: Rejoined, now: Instant) -> None:
+        """Tell followers what is committed: one that began anew may have forgotten what it said to know of that."""
+        replica = self._replicas.get(event.partition)
+        if replica is not None and replica.log.request_read(None, now) is None:  # its round says so
             self._touch(replica)
 
     def _on_found(self, event: Found, _now: Instant) -> None:

@@ -17,6 +17,7 @@ from objstore.metadata.catalog_file import open_catalog_reader
 from objstore.metadata.commands import OpenShard
 from objstore.metadata.leader_balance import LeaderBalance
 from objstore.metadata.partitioning import PARTITIONS_COUNT, partitions_of
+from objstore.metadata.replica_machine import ReplicaMachine
 from objstore.metadata.snapshot import digest_of
 from objstore.model.errors import CorruptRecord, DriveUnavailable, StorageFull
 from objstore.model.names import PartitionId
@@ -344,6 +345,34 @@ def test_leaders_move_back_to_a_store_that_returned(tmp_path):
     run(tmp_path, scenario)
 
 
+def test_a_store_that_returned_learns_what_is_committed_though_nobody_writes(tmp_path, monkeypatch):
+    """It had told its leader that it knows, and forgot: that is written with the next entry only."""
+
+    async def scenario(group, client):
+        keeper = group.keeper
+        keeper.balance = LeaderBalance(steady_s=1_000)
+        await until(lambda: all(map(keeper.is_serving, PARTITIONS)))
+        await until(lambda: len(set(cursors(tmp_path, group.names))) == 1)
+        with monkeypatch.context() as patch:
+            patch.setattr(ReplicaMachine, "is_behind", False)
+            await client.put(b"k", b"x")
+            leader = keeper.at(PARTITION)
+            lost = next(store for store in keeper.stores if store is not leader)
+            log = leader._machine.replicas()[PARTITION]
+            progress = dict(log.followers())[lost.replica]
+            await until(lambda: progress.commit_known == log.commit_index)
+            keeper.remove(lost.replica)
+            lost.abandon(DriveUnavailable("away"))
+            await until(lambda: lost.is_over)
+        names = (leader.replica, lost.replica)
+        assert len(set(cursors(tmp_path, names))) == 2
+        keeper.add(group.open(lost.replica))
+        await until(lambda: len(set(cursors(tmp_path, names))) == 1)
+        assert len(set(digests(tmp_path, names))) == 1
+
+    run(tmp_path, scenario)
+
+
 def test_a_damaged_row_is_not_copied_into_a_new_store(tmp_path):
     """The copy checks every row; its source hands over, and the next leader has the row as it was written."""
 
@@ -376,4 +405,13 @@ def digests(directory, names):
     for name in names:
         reader = open_catalog_reader(directory / name / "catalog.sqlite")
         yield digest_of(reader, PARTITION)
+        reader.close()
+
+
+def cursors(directory, names):
+    """Return up to where each partition is applied, for each store."""
+    for name in names:
+        reader = open_catalog_reader(directory / name / "catalog.sqlite")
+        rows = reader.execute("SELECT partition, applied FROM partitions ORDER BY partition")
+        yield tuple(rows.fetchall())
         reader.close()
