@@ -1,7 +1,9 @@
 """One copy of a control store that is kept on several drives: a file and a thread.
 
 The file has the format of `SqliteControlStore`. Nothing is decided here: changes come with their revision. A copy that
-missed a change is out of service until it is given the whole state again.
+missed a change is out of service until it is given the whole state again. A drive that somebody else filled does not fail a
+copy while there is room of its own to give up; when there is none left its failure is an `apsw.FullError`: the file stays open
+and good, because a full drive has no room to open it again.
 """
 
 from __future__ import annotations
@@ -18,7 +20,9 @@ import msgspec
 
 from objstore.cluster.control_reader import digest_of
 from objstore.cluster.control_store import Change, Item
+from objstore.cluster.kept_room import KeptRoom, open_with
 from objstore.cluster.sqlite_control_store import open_control_writer
+from objstore.cluster.sqlite_file import lacks_room
 from objstore.model.errors import CorruptRecord, DriveUnavailable
 from objstore.model.limits import MIB
 
@@ -32,6 +36,8 @@ HISTORY_COUNT: Final = 10_000
 PRUNE_EVERY: Final = 1_000
 PENDING_MAX: Final = 1_000
 CHECKPOINT_BYTES: Final = MIB
+TRUNCATE_BYTES: Final = 4 * MIB
+KEPT_BYTES: Final = MIB
 
 
 class ControlState(msgspec.Struct):
@@ -77,10 +83,16 @@ class ControlCopy:
         self.failure: Exception | None = None
         self._path = path
         self._pending = 0
-        self._connection = open_control_writer(path)
+        self._kept_room = KeptRoom(path, KEPT_BYTES)
+        self._connection = self._open()
         self._wal_pages = 0
         self._connection.set_wal_hook(self._on_wal)
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="control-copy")
+
+    @property
+    def is_full(self) -> bool:
+        """Tell whether it is out of service because its drive has no room: its file is as good as before."""
+        return isinstance(self.failure, apsw.FullError)
 
     def load(self) -> ControlState:
         """Return what the file holds; raises `CorruptRecord`."""
@@ -118,6 +130,7 @@ class ControlCopy:
         """Give the file up; a thread that hangs is left behind, and closes it when it goes on."""
         if self.failure is None and self._pending == 0:
             self._connection.close()
+            self._kept_room.close()
         else:
             self._thread.submit(self._give_up_file)
         self._thread.shutdown(wait=False)
@@ -127,6 +140,14 @@ class ControlCopy:
         with contextlib.suppress(apsw.Error):
             self._connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
             self._connection.close()
+        self._kept_room.close()
+
+    def _open(self) -> apsw.Connection:
+        try:
+            return open_with(self._kept_room, lambda: open_control_writer(self._path))
+        except BaseException:
+            self._kept_room.close()
+            raise
 
     async def _run(self, write: Callable[[], None]) -> None:
         self._pending += 1
@@ -143,20 +164,47 @@ class ControlCopy:
         if self.failure is not None:
             raise DriveUnavailable("a copy of the control store is out of service", drive=self.name)
         try:
-            self._connection.execute("BEGIN IMMEDIATE")
-            write()
-            self._connection.execute("COMMIT")
-            if self._wal_pages * 4096 > CHECKPOINT_BYTES:
-                self._connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
-                self._wal_pages = 0
+            self._write_where_room_is(write)
+            self._tend()
         except Exception as error:
-            self.failure = error
-            # Nothing is read from it again, but its lock must not stay where the file lives on.
-            with contextlib.suppress(apsw.Error):
-                self._connection.execute("ROLLBACK")
+            self.failure = apsw.FullError(str(error)) if lacks_room(error) else error
             raise DriveUnavailable(
                 "a copy of the control store failed", drive=self.name, reason=str(error)
             ) from error
+
+    def _write_where_room_is(self, write: Callable[[], None]) -> None:
+        """Write, if need be with the room that was kept, and with what the WAL takes up for nothing."""
+        try:
+            self._commit(write)
+        except apsw.Error as error:
+            if not lacks_room(error) or not (self._kept_room.give_up() or self._wal_pages):
+                raise
+            self._checkpoint()
+            self._commit(write)
+
+    def _commit(self, write: Callable[[], None]) -> None:
+        try:
+            self._connection.execute("BEGIN IMMEDIATE")
+            write()
+            self._connection.execute("COMMIT")
+        except Exception:
+            # Its lock must not stay where the file lives on.
+            with contextlib.suppress(apsw.Error):
+                self._connection.execute("ROLLBACK")
+            raise
+
+    def _tend(self) -> None:
+        if self._wal_pages * 4096 > CHECKPOINT_BYTES:
+            self._checkpoint()
+        self._kept_room.take_if_due()
+
+    def _checkpoint(self) -> None:
+        """Bring the WAL in, and keep its blocks if they are few; a reader in the way and a full drive are no errors."""
+        is_large = self._wal_pages * 4096 > TRUNCATE_BYTES
+        mode = apsw.SQLITE_CHECKPOINT_TRUNCATE if is_large else apsw.SQLITE_CHECKPOINT_RESTART
+        with contextlib.suppress(apsw.BusyError, apsw.FullError):
+            self._connection.wal_checkpoint(mode=mode)
+            self._wal_pages = 0
 
     def _append(self, change: Change) -> None:
         self._write(change)

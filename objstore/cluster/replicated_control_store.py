@@ -165,7 +165,7 @@ class ReplicatedControlStore:
     def was_full(self, name: str) -> bool:
         """Tell whether a copy may be given everything again: its drive was full, or still was when that was tried."""
         copy = self._copies.get(name)
-        return copy is None or isinstance(copy.failure, apsw.FullError)
+        return copy is None or copy.is_full
 
     def lose(self, name: str) -> None:
         """Stop writing a copy: its drive is gone."""
@@ -198,6 +198,11 @@ class ReplicatedControlStore:
                 await self._change_members(members)
 
     async def _take(self, name: str, path: Path) -> None:
+        """Give a copy everything. One that was full has its file open: a full drive has no room to open it again."""
+        own = self._copies.get(name)
+        if own is not None and own.is_full:
+            await own.replace(self._state.items, self._state.changes)
+            return
         self._let_go(name)
         copy = _open(name, path)
         try:
@@ -314,12 +319,16 @@ class ReplicatedControlStore:
 
     def _full(self) -> set[str]:
         """Return the names of the copies that have no room."""
-        full = {n for n, c in self._copies.items() if isinstance(c.failure, apsw.FullError)}
-        return full | (self._waiting_for_room - self._copies.keys())
+        full = {name for name, copy in self._copies.items() if copy.is_full}
+        return full | {name for name in self._waiting_for_room if not self._follows(name)}
+
+    def _follows(self, name: str) -> bool:
+        copy = self._copies.get(name)
+        return copy is not None and copy.failure is None
 
     def _refuse_where_full(self) -> None:
         """Refuse before anything is written if that would be in vain."""
-        whole = {name for name, copy in self._copies.items() if copy.failure is None}
+        whole = {name for name in self._copies if self._follows(name)}
         if not self._counts(whole) and self._counts(whole | self._full()):
             raise StorageFull("the drives of the control store are full")
 

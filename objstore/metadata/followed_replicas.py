@@ -32,7 +32,7 @@ from objstore.metadata.serving_board import (
     Suspicion,
 )
 from objstore.metadata.sql_catalog import Store
-from objstore.model.errors import DriveUnavailable, ObjstoreError, Unavailable
+from objstore.model.errors import DriveUnavailable, ObjstoreError, StorageFull, Unavailable
 from objstore.model.names import PartitionId
 
 __all__ = ["FollowedReplicas", "FollowedStore"]
@@ -91,6 +91,10 @@ class FollowedReplicas:
     def is_serving(self, partition: PartitionId) -> bool:
         """Tell whether `at` would answer."""
         return self._page[SERVING_WORD + partition] in self._open
+
+    def refusal(self, partition: PartitionId) -> StorageFull | None:  # noqa: ARG002 the port's
+        """See `Replicas`: the owner is asked, and tells."""
+        return None
 
     def scans(self) -> Iterable[tuple[CatalogReader, PartitionId]]:
         """See `Stores`: partitions that are served at the moment."""

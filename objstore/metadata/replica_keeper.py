@@ -15,7 +15,7 @@ try to lead; safety is the log's.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from time import monotonic
 from typing import Final
 
@@ -42,7 +42,12 @@ from objstore.metadata.replica_events import (
     Told,
     Unreadable,
 )
-from objstore.metadata.replica_plan import choose_leader, spread_leaders
+from objstore.metadata.replica_plan import (
+    choose_leader,
+    is_aligned,
+    spread_leaders,
+    with_majority_in,
+)
 from objstore.metadata.replica_store import ReplicaStore
 from objstore.metadata.replica_trust import ReplicaTrust, is_unreadable
 from objstore.metadata.sql_catalog import Store
@@ -97,6 +102,11 @@ class ReplicaKeeper:
         self._hanging: set[ReplicaStore] = set()
         self._low: frozenset[ReplicaId] = frozenset()
         self._stuck: frozenset[PartitionId] = frozenset()
+        """Partitions in which nothing can be written for lack of room."""
+        self._unnamed: frozenset[PartitionId] = frozenset()
+        """Partitions that need another leader while the control store has no room to name one."""
+        self._told = ""
+        """The last trouble with naming, told once."""
         self._changed = asyncio.Event()
         self._wake = asyncio.Event()
         self._naming = asyncio.Lock()
@@ -170,16 +180,9 @@ class ReplicaKeeper:
         low = self._low | {replica} if lacks_room else self._low - {replica}
         if low != self._low or low:
             self._low = low
-            without = self._with_majority_in(low)
+            without = with_majority_in(self._voters, low)
             for store in self.stores:
                 store.without_room = without
-
-    def _with_majority_in(self, replicas: Collection[ReplicaId]) -> frozenset[PartitionId]:
-        return frozenset(
-            partition
-            for partition, members in self._voters.items()
-            if 2 * sum(voter in replicas for voter in members.voters) > len(members.voters)
-        )
 
     def hangs(self, store: Store) -> None:
         """See `Replicas`: it leads nothing until some time after it goes on."""
@@ -252,6 +255,11 @@ class ReplicaKeeper:
         """Tell whether `at` would answer."""
         return partition in self._serving
 
+    def refusal(self, partition: PartitionId) -> StorageFull | None:
+        """See `Replicas`."""
+        is_stuck = partition in self._stuck
+        return StorageFull("the drives of the catalogue are full") if is_stuck else None
+
     def scans(self) -> Iterable[tuple[CatalogReader, PartitionId]]:
         """See `Stores`: partitions that are served at the moment."""
         for partition, store in sorted(self._serving.items(), key=_partition):
@@ -274,7 +282,7 @@ class ReplicaKeeper:
         found = [
             partition
             for partition, wanted in sorted(self._wanted.items())
-            if not _is_aligned(self._voters.get(partition), wanted)
+            if not is_aligned(self._voters.get(partition), wanted)
         ]
         self._is_aligned = not found
         return found
@@ -389,8 +397,11 @@ class ReplicaKeeper:
             self._wake.clear()
             try:
                 await self._mend()
+                self._told = ""
             except ObjstoreError as error:
-                _log.warning("naming_failed", cause=str(error))
+                if self._told != str(error):
+                    self._told = str(error)
+                    _log.warning("naming_failed", cause=self._told)
                 await asyncio.sleep(TICK_S)
             try:
                 async with asyncio.timeout(TICK_S):
@@ -402,8 +413,9 @@ class ReplicaKeeper:
         self._suspect_stalled()
         self._refuse_where_full()
         leaders = self._missing_leaders()
+        self._unnamed &= leaders.keys()
         if leaders:
-            await self._name(leaders)
+            await self._name_where_room_is(leaders)
         await self._align()
         await self._level()
 
@@ -418,12 +430,10 @@ class ReplicaKeeper:
     def _refuse_where_full(self) -> None:
         """Let nobody wait for a majority of drives that have no room."""
         before = monotonic() - FULL_S
-        full = {
-            s.replica for s in self.stores if s.full_since is not None and s.full_since < before
-        }
-        if not full and not self._stuck:
+        full = {s.replica for s in self.stores if (s.full_since or before) < before}
+        if not (full or self._unnamed or self._stuck):
             return
-        stuck = self._with_majority_in(full)
+        stuck = with_majority_in(self._voters, full).union(filter(self._is_unled, self._unnamed))
         if stuck != self._stuck:
             _log.warning("replicas_full", drives=sorted(full), partitions=len(stuck))
         self._stuck = stuck
@@ -431,6 +441,10 @@ class ReplicaKeeper:
             store.stuck = stuck
             if any(self._serving.get(partition) is store for partition in stuck):
                 store.fail_waiting(since=before)
+
+    def _is_unled(self, partition: PartitionId) -> bool:
+        store = self._serving.get(partition)
+        return store is None or not store.is_usable
 
     def _stall(self, store: ReplicaStore) -> None:
         """Let a store lead nothing for a while: an operation of its drive takes too long."""
@@ -499,6 +513,15 @@ class ReplicaKeeper:
                 load[found] = load.get(found, 0) + 1
         return chosen
 
+    async def _name_where_room_is(self, leaders: Mapping[PartitionId, ReplicaId]) -> None:
+        try:
+            await self._name(leaders)
+        except StorageFull:
+            self._unnamed = frozenset(leaders)
+            self._refuse_where_full()
+            raise
+        self._unnamed = frozenset()
+
     async def _name(self, leaders: Mapping[PartitionId, ReplicaId]) -> None:
         """Stop serving, hand out epochs, then tell: the order that reads rely on."""
         async with self._naming:
@@ -566,12 +589,6 @@ class ReplicaKeeper:
         voters = {partition: members.voters for partition, members in self._voters.items()}
         for partition, target in self.balance.moves(leaders, voters, now).items():
             self._serving[partition].post(HandOver(partition, target))
-
-
-def _is_aligned(membership: Membership | None, wanted: Sequence[ReplicaId]) -> bool:
-    return (
-        membership is not None and set(membership.voters) == set(wanted) and not membership.learners
-    )
 
 
 def _ignore(_partition: PartitionId, _store: ReplicaStore | None) -> None:

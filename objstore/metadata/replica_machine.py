@@ -29,6 +29,7 @@ from zlib import crc32
 
 import apsw
 
+from objstore.cluster.sqlite_file import lacks_room
 from objstore.consensus import (
     Entry,
     EntryKind,
@@ -78,13 +79,7 @@ from objstore.metadata.replica_log import ReplicaLog
 from objstore.metadata.replica_plan import next_change
 from objstore.metadata.snapshot import SnapshotStage, doomed, staged
 from objstore.metadata.sql_state import InlineIds
-from objstore.model.errors import (
-    Corrupt,
-    DriveUnavailable,
-    InvariantError,
-    ObjstoreError,
-    check,
-)
+from objstore.model.errors import Corrupt, DriveUnavailable, InvariantError, ObjstoreError, check
 from objstore.model.instant import Instant
 from objstore.model.names import PartitionId
 
@@ -201,12 +196,14 @@ class ReplicaMachine:
             self._applying[partition] = self._lagging[partition]
 
     def do_chore(self) -> None:
-        """Remove a slice of rows that belong to nobody; raises as `work`."""
-        if not self._leftovers:
-            return
+        """Remove a slice of rows that belong to nobody, if `has_chores`; raises as `work`."""
         self._begin(is_synced=False)
-        more = self._stage.purge(self._leftovers[-1])
-        self._connection.execute("COMMIT")
+        try:
+            more = self._stage.purge(self._leftovers[-1])
+            self._connection.execute("COMMIT")
+        except apsw.FullError:
+            self._roll_back()
+            raise
         if not more:
             self._leftovers.pop()
 
@@ -264,9 +261,11 @@ class ReplicaMachine:
             except DamagedError as damage:
                 self._roll_back()
                 self._give_up(damage.partition, str(damage))
-            except apsw.FullError:
+            except apsw.Error as error:
+                if not lacks_room(error):
+                    raise
                 self._roll_back()
-                raise
+                raise apsw.FullError("no room for a round") from error
             else:
                 self._poisoned.clear()
                 return

@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from objstore.consensus import ChangeKind, Membership, MembershipChange, ReplicaId
 from objstore.model.names import PartitionId
 
-__all__ = ["choose_leader", "next_change", "spread_leaders"]
+__all__ = ["choose_leader", "is_aligned", "next_change", "spread_leaders", "with_majority_in"]
 
 
 def next_change(
@@ -80,3 +80,21 @@ def spread_leaders(
             load[leader] = load.get(leader, 0) + 1
             chosen[partition] = leader
     return chosen
+
+
+def is_aligned(membership: Membership | None, wanted: Sequence[ReplicaId]) -> bool:
+    """Tell whether exactly the wanted replicas vote, and nobody is on the way."""
+    return (
+        membership is not None and set(membership.voters) == set(wanted) and not membership.learners
+    )
+
+
+def with_majority_in(
+    members_of: Mapping[PartitionId, Membership], replicas: Collection[ReplicaId]
+) -> frozenset[PartitionId]:
+    """Return the partitions of which a majority of the voters is among these replicas."""
+    return frozenset(
+        partition
+        for partition, members in members_of.items()
+        if 2 * sum(voter in replicas for voter in members.voters) > len(members.voters)
+    )

@@ -28,6 +28,7 @@ from typing import Final
 
 import apsw
 
+from objstore.cluster.kept_room import KeptRoom, open_with
 from objstore.consensus import Membership, Message, ReplicaId, Snapshot
 from objstore.metadata.applier import Answer
 from objstore.metadata.catalog_file import identity_of, open_catalog_writer
@@ -63,7 +64,6 @@ EVENTS_MAX: Final = 2_048
 """Events taken into one round."""
 QUIET_S: Final = 0.02
 """After so long without an event a follower applies what waits."""
-IDLE_S: Final = 0.5
 FULL_RETRY_S: Final = 0.5
 
 GROWING: Final = (PutVersion, PutPart, CreateUpload, SetTags)
@@ -75,7 +75,7 @@ _Future = asyncio.Future[CommandResult]
 class ReplicaStore:
     """Owns the only writing connection of a file that holds replicas. Submit from one event loop."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - the file, who it is, whom it tells
         self,
         path: Path,
         replica: ReplicaId,
@@ -84,7 +84,9 @@ class ReplicaStore:
         on_report: Callable[[ReplicaStore, Sequence[Report]], None],
         on_failure: Callable[[ReplicaStore, Exception], None],
         vfs: str | None = None,
+        kept_bytes: int = 0,
     ) -> None:
+        """Open the file; raises `apsw.Error`. Of its drive so much is kept for when somebody else fills it."""
         self.path = path
         self.replica = replica
         self.stats = CatalogStats()
@@ -99,10 +101,11 @@ class ReplicaStore:
         self._transport = transport
         self._on_report = on_report
         self._on_failure = on_failure
-        self._connection = open_catalog_writer(path, vfs=vfs)
+        self._kept_room = KeptRoom(path, kept_bytes)
+        self._connection = open_with(self._kept_room, lambda: open_catalog_writer(path, vfs=vfs))
         self.identity = identity_of(path)
         """Which files are open, whatever becomes of their names."""
-        self._wal = WalKeeper(self._connection, self.stats)
+        self._wal = WalKeeper(self._connection, self.stats, self._kept_room)
         self._machine = ReplicaMachine(self._connection, replica, self)
         self.founded = ReplicaLog(self._connection).memberships()
         self.reader = CatalogReader(path)
@@ -114,6 +117,8 @@ class ReplicaStore:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._failure: Exception | None = None
         self._is_closing = False
+        self._chores_at = 0.0
+        """When what a quiet moment is good for is tried again, after the drive was full."""
         self._outgoing: dict[ReplicaId, list[tuple[PartitionId, Message]]] = {}
         self._answers: list[tuple[object, Answer]] = []
         self._reports: list[Report] = []
@@ -282,6 +287,7 @@ class ReplicaStore:
             self._connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
         with contextlib.suppress(apsw.Error):
             self._connection.close()
+        self._kept_room.close()
 
     def _loop_rounds(self) -> None:
         machine = self._machine
@@ -332,8 +338,8 @@ class ReplicaStore:
             self._flush()
 
     def _wait_for_room(self) -> None:
-        """The drive is full: serve nobody, lose messages, try again with what a checkpoint makes free in the WAL."""
-        if self._wal.bring_in():
+        """The drive is full: find room; where there is none serve nobody, lose messages, try again."""
+        if self._wal.make_room():
             return
         self.full_since = self.full_since or monotonic()
         self._flush()
@@ -400,12 +406,12 @@ class ReplicaStore:
         while True:
             deadline = machine.next_deadline()
             timeout = None if deadline is None else max(0.0, (deadline - _now()) / 1000)
-            if machine.has_chores:
+            if self._has_chores:
                 timeout = 0.0
             elif machine.is_behind:
                 timeout = QUIET_S if timeout is None else min(timeout, QUIET_S)
-            elif not self._wal.is_empty:
-                timeout = IDLE_S if timeout is None else min(timeout, IDLE_S)
+            elif (idle_s := self._wal.wait_s) is not None:
+                timeout = idle_s if timeout is None else min(timeout, idle_s)
             try:
                 event = (
                     self._queue.get(timeout=timeout) if timeout != 0.0 else self._queue.get_nowait()
@@ -417,18 +423,22 @@ class ReplicaStore:
                 continue
             return None if event is None else [event]
 
+    @property
+    def _has_chores(self) -> bool:
+        return self._machine.has_chores and monotonic() >= self._chores_at
+
     def _use_quiet_moment(self) -> None:
         self.busy_since = monotonic()
-        if self._machine.has_chores:
+        if self._has_chores:
             try:
                 self._machine.do_chore()
             except apsw.FullError:
-                self._wal.bring_in()
+                self._chores_at = monotonic() + (0.0 if self._wal.make_room() else FULL_RETRY_S)
         elif self._machine.is_behind:
             self._machine.catch_up()
             self._work(_now())
-        elif not self._wal.is_empty:
-            self._wal.bring_in()
+        else:
+            self._wal.tidy()
         self.busy_since = None
 
 

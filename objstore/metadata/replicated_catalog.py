@@ -59,6 +59,10 @@ class Replicas(Stores, Protocol):
         """Tell whether `at` would answer."""
         ...
 
+    def refusal(self, partition: PartitionId) -> StorageFull | None:
+        """Return why nothing can be written in a partition before there is room again; None if that is not so."""
+        ...
+
     async def wait_for_change(self, timeout_s: float) -> None:
         """Return when it is worth looking again."""
         ...
@@ -129,9 +133,7 @@ class ReplicatedCatalog:
 
     async def submit_to(self, partition: PartitionId, command: Command) -> CommandResult:
         """See `Catalog`."""
-        return await self._patiently(
-            (partition,), lambda: self._inner.submit_to(partition, command)
-        )
+        return await self._change((partition,), lambda: self._inner.submit_to(partition, command))
 
     async def find(
         self, bucket: BucketRecord, key: ObjectKey, version_id: VersionId | None = None
@@ -267,15 +269,24 @@ class ReplicatedCatalog:
     async def _of_key(
         self, bucket: BucketRecord, key: ObjectKey, call: Callable[[], Awaitable[T]]
     ) -> T:
-        return await self._patiently((partition_of(bucket.bucket_id, bucket.spread, key),), call)
+        return await self._change((partition_of(bucket.bucket_id, bucket.spread, key),), call)
 
     async def _of_bucket(self, bucket: BucketRecord, call: Callable[[], Awaitable[T]]) -> T:
-        return await self._patiently(partitions_of(bucket.bucket_id, bucket.spread), call)
+        return await self._change(partitions_of(bucket.bucket_id, bucket.spread), call)
 
-    async def _patiently(
+    async def _change(
         self, partitions: Sequence[PartitionId], call: Callable[[], Awaitable[T]]
     ) -> T:
-        """Make a call when all its partitions are served, again and again until it is answered."""
+        return await self._patiently(partitions, call, is_change=True)
+
+    async def _patiently(
+        self,
+        partitions: Sequence[PartitionId],
+        call: Callable[[], Awaitable[T]],
+        *,
+        is_change: bool = False,
+    ) -> T:
+        """Make a call when all its partitions are served, again and again until it is answered, or refused for lack of room."""
         until = monotonic() + self.patience_s
         failure: Exception | None = None
         has_waited = False
@@ -294,6 +305,8 @@ class ReplicatedCatalog:
                 failure = error
             except FileFault as fault:
                 failure = await self._doubted(fault, partitions)
+            if is_change:
+                self._check_room(partitions, failure)
             has_waited = True
             left_s = until - monotonic()
             if left_s <= 0:
@@ -302,6 +315,12 @@ class ReplicatedCatalog:
                 await asyncio.sleep(RETRY_S)
             else:
                 await self._replicas.wait_for_change(min(left_s, 1.0))
+
+    def _check_room(self, partitions: Sequence[PartitionId], failure: Exception | None) -> None:
+        for partition in partitions:
+            refusal = self._replicas.refusal(partition)
+            if refusal is not None:
+                raise _turned_away(refusal, after=failure) from failure
 
     async def _doubted(self, fault: FileFault, partitions: Sequence[PartitionId]) -> Exception:
         """Return what a look-up met, if another replica may be better; else raise it."""

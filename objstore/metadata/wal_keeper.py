@@ -4,7 +4,8 @@ PASSIVE above 16 MiB, all of it when the writer is idle or above 256 MiB. A read
 failing drive is, and is raised.
 
 What the WAL keeps of its blocks when all of it is in the file (`bring_in`) is room in which deletes can be written when
-somebody else has filled the drive; `truncate` gives it back.
+somebody else has filled the drive; `truncate` gives it back. Where the file has no blocks for what the WAL holds, `make_room`
+gives up what is kept beside it (`KeptRoom`).
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import Final
 
 import apsw
 
+from objstore.cluster.kept_room import KeptRoom
 from objstore.metadata.stats import CatalogStats
 from objstore.model.limits import MIB
 
@@ -23,14 +25,19 @@ CHECKPOINT_BYTES: Final = 16 * MIB
 CHECKPOINT_STEP_BYTES: Final = 4 * MIB
 """Growth after a checkpoint that readers held up, before the next attempt."""
 TRUNCATE_BYTES: Final = 256 * MIB
+IDLE_S: Final = 0.5
+"""The WAL is brought in when nothing was written for so long."""
 
 
 class WalKeeper:
     """Checkpoints on the writer's connection, the only one that may."""
 
-    def __init__(self, connection: apsw.Connection, stats: CatalogStats) -> None:
+    def __init__(
+        self, connection: apsw.Connection, stats: CatalogStats, kept_room: KeptRoom | None = None
+    ) -> None:
         self._connection = connection
         self._stats = stats
+        self._kept_room = kept_room
         self._pages = 0
         self._page_bytes: int = connection.pragma("page_size")
         self._due_bytes = CHECKPOINT_BYTES
@@ -40,6 +47,19 @@ class WalKeeper:
     def is_empty(self) -> bool:
         """Tell whether the WAL has nothing that the file has not."""
         return self._pages == 0
+
+    @property
+    def wait_s(self) -> float | None:
+        """Seconds after which an idle writer has something to do here; None for nothing."""
+        if not self.is_empty:
+            return IDLE_S
+        return None if self._kept_room is None else self._kept_room.wait_s
+
+    def tidy(self) -> None:
+        """Do what a quiet moment is good for; raises `apsw.Error`."""
+        self.bring_in()
+        if self._kept_room is not None:
+            self._kept_room.take_if_due()
 
     def checkpoint_if_due(self) -> None:
         """Checkpoint where the WAL has grown; raises `apsw.Error`."""
@@ -62,6 +82,15 @@ class WalKeeper:
         Tell whether that made room. Raises `apsw.Error`.
         """
         return not self.is_empty and self._bring_in(apsw.SQLITE_CHECKPOINT_RESTART)
+
+    def make_room(self) -> bool:
+        """Find room on a drive that has none; tell whether it is worth trying again. Raises `apsw.Error`."""
+        if self.bring_in():
+            return True
+        if self._kept_room is None or not self._kept_room.give_up():
+            return False
+        self.bring_in()
+        return True
 
     def _bring_in(self, mode: int) -> bool:
         if not self._checkpoint(mode):

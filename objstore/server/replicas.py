@@ -13,6 +13,7 @@ import apsw
 import structlog
 
 from objstore.cluster.control_store import ControlStore
+from objstore.cluster.kept_room import KEPT_BYTES
 from objstore.consensus import Membership, ReplicaId
 from objstore.metadata.catalog_file import CATALOG_FILE_NAME
 from objstore.metadata.replica_keeper import ReplicaKeeper
@@ -131,6 +132,7 @@ class NodeReplicas:
                 self._transport,
                 on_report=self.keeper.on_report,
                 on_failure=self.keeper.on_failure,
+                kept_bytes=KEPT_BYTES,
             )
         except (apsw.Error, ObjstoreError, OSError) as error:
             _log.error("replica_store_unusable", directory=site.path, cause=str(error))

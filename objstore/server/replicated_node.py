@@ -23,7 +23,7 @@ from objstore.metadata.remote_writer import WriterEndpoint
 from objstore.metadata.replica_keeper import ReplicaKeeper
 from objstore.metadata.replicated_catalog import ReplicatedCatalog
 from objstore.metadata.serving_board import ServingBoard
-from objstore.model.errors import ObjstoreError
+from objstore.model.errors import ObjstoreError, StorageFull
 from objstore.model.instant import Clock
 from objstore.server.drive_sites import DriveSites, Site
 from objstore.server.drive_watch import DriveWatch
@@ -159,9 +159,10 @@ async def _open_control(stack: AsyncExitStack, sites: DriveSites) -> ReplicatedC
     try:
         control = await stack.enter_async_context(store)
     except ObjstoreError as error:
+        missing = "mount the missing directories: a majority of its copies is needed"
         raise StartRefused(
             f"the control store cannot be opened: {error}",
-            next_step="mount the missing directories: a majority of its copies is needed",
+            next_step="make room" if isinstance(error, StorageFull) else missing,
         ) from error
     if control.is_empty and had_catalogue:
         raise StartRefused(

@@ -110,8 +110,9 @@ class LoopDrives:
             size = 1 << 20
             while size >= 512:
                 status = os.statvfs(directory)
-                if leaving_bytes and status.f_bavail * status.f_frsize <= leaving_bytes + size:
-                    return
+                if leaving_bytes and status.f_bavail * status.f_frsize < leaving_bytes + size:
+                    size //= 2
+                    continue
                 try:
                     file.write(bytes(size))
                 except OSError as error:

@@ -29,9 +29,11 @@ class ReplicaGroup:
         control: ControlStore,
         *,
         vfs: str | None = None,
+        kept_bytes: int = 0,
     ) -> None:
         self.directory = directory
         self._vfs = vfs
+        self._kept_bytes = kept_bytes
         self.names = tuple(ReplicaId(f"d{number}") for number in range(3))
         self.transport = LocalTransport()
         self.keeper = ReplicaKeeper(control, self.wanted(self.names))
@@ -52,6 +54,7 @@ class ReplicaGroup:
             on_report=self.keeper.on_report,
             on_failure=self.keeper.on_failure,
             vfs=self._vfs,
+            kept_bytes=self._kept_bytes,
         )
         store.start()
         return store
@@ -71,10 +74,12 @@ class ReplicaGroup:
 
 
 @asynccontextmanager
-async def open_group(directory: Path, *, vfs: str | None = None) -> AsyncIterator[ReplicaGroup]:
+async def open_group(
+    directory: Path, *, vfs: str | None = None, kept_bytes: int = 0
+) -> AsyncIterator[ReplicaGroup]:
     """Open a group for the length of the block; stores that are left are closed."""
     async with SqliteControlStore.open(directory / "control.sqlite") as control:
-        group = ReplicaGroup(directory, control, vfs=vfs)
+        group = ReplicaGroup(directory, control, vfs=vfs, kept_bytes=kept_bytes)
         await group.start()
         watch = asyncio.create_task(group.keeper.run())  # noqa: TID251 - ended below, whatever happens
         try:

@@ -10,6 +10,7 @@ import pytest
 
 from objstore.cluster.control_copy import ControlCopy
 from objstore.cluster.control_store import Change
+from objstore.cluster.kept_room import KeptRoom
 from objstore.cluster.replicated_control_store import ReplicatedControlStore
 from objstore.cluster.sqlite_control_store import SqliteControlStore
 from objstore.model.errors import DriveUnavailable, QuorumNotReached, StorageFull
@@ -152,20 +153,20 @@ class Room:
         self.full = set()
         append, replace = ControlCopy._append, ControlCopy._replace
 
-        def meet(copy):
-            if copy.name in self.full:
-                raise apsw.FullError("no room")
-
         def checked_append(copy, change):
-            meet(copy)
+            self.meet(copy)
             append(copy, change)
 
         def checked_replace(copy, items, changes):
-            meet(copy)
+            self.meet(copy)
             replace(copy, items, changes)
 
         monkeypatch.setattr(ControlCopy, "_append", checked_append)
         monkeypatch.setattr(ControlCopy, "_replace", checked_replace)
+
+    def meet(self, copy):
+        if copy.name in self.full:
+            raise apsw.FullError("no room")
 
 
 async def adopt_what_was_full(store, directory):
@@ -225,3 +226,68 @@ async def adopt_what_was_full_but(store, directory, lost):
     for name, path in paths(directory).items():
         if name != lost and store.was_full(name):
             await store.adopt(name, path, instead_of=name)
+
+
+def without_blocks(operation):
+    """Raise what SQLite does where the index of a WAL cannot grow for lack of room: no `FullError`."""
+    error = apsw.IOError(operation)
+    error.extendedresult = apsw.SQLITE_IOERR_SHMSIZE
+    raise error
+
+
+@pytest.mark.parametrize("kind", ["file", "index"])
+def test_a_full_drive_is_full_whatever_sqlite_calls_it(tmp_path, monkeypatch, kind):
+    """No process ends because somebody else filled its drives, and no file is opened again where there is no room for that."""
+
+    async def scenario():
+        fatal, opened = [], []
+        async with store_over(tmp_path, on_fatal=fatal.append) as store:
+            await store.put("bucket", b"1")
+            with monkeypatch.context() as patch:
+                room = Room(patch)
+                if kind == "index":
+                    patch.setattr(room, "meet", lambda _copy: without_blocks("append"))
+                room.full = set(NAMES)
+                patch.setattr("objstore.cluster.control_copy.open_control_writer", opened.append)
+                for _ in range(3):
+                    with pytest.raises(StorageFull):
+                        await store.put("bucket", b"refused")
+                    await adopt_what_was_full(store, tmp_path)
+            assert (await store.get("bucket")).value == b"1"
+            await adopt_what_was_full(store, tmp_path)
+            await store.put("bucket", b"2")
+            assert store.copies_in_service == len(NAMES)
+        assert (fatal, opened) == ([], [])
+        async with store_over(tmp_path) as store:
+            assert (await store.get("bucket")).value == b"2"
+
+    asyncio.run(scenario())
+
+
+def test_a_copy_goes_on_with_the_room_that_it_kept(tmp_path, monkeypatch):
+    """Buckets are made on full drives as long as that lasts."""
+
+    async def scenario():
+        fatal = []
+        async with store_over(tmp_path, on_fatal=fatal.append) as store:
+            await store.put("bucket", b"1")
+            room = Room(monkeypatch)
+            room.full = set(NAMES)
+            give_up = KeptRoom.give_up
+            given_up = []
+
+            def noted(kept):
+                given_up.append(kept)
+                if len(given_up) == len(NAMES):
+                    room.full = set()
+                return give_up(kept)
+
+            monkeypatch.setattr(KeptRoom, "give_up", noted)
+            with contextlib.suppress(StorageFull):  # one that was early
+                await store.put("bucket", b"2")
+            await adopt_what_was_full(store, tmp_path)
+            await store.put("bucket", b"3")
+            assert not any(kept.is_kept for kept in given_up)
+        assert fatal == []
+
+    asyncio.run(scenario())

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import stat
+from types import SimpleNamespace
 
 import apsw
 import pytest
 
-from objstore.cluster.sqlite_file import check_library, open_reader, open_writer
+from objstore.cluster.sqlite_file import check_library, lacks_room, open_reader, open_writer
 from objstore.model.errors import InvariantError, UnknownFormat
 
 
@@ -91,3 +93,37 @@ def test_statements_are_planned_once(tmp_path):
     for connection in (writer, reader):
         assert connection.config(apsw.SQLITE_DBCONFIG_ENABLE_QPSG, -1) == 1
         connection.close()
+
+
+def test_the_index_of_the_wal_has_its_blocks(tmp_path):
+    """Shared memory: a page of it without a block on a full drive would end the process."""
+    path = tmp_path / "a.sqlite"
+    writer = open_writer(path, application_id=7, cache_kib=1024)
+    assert path.with_name("a.sqlite-shm").stat().st_blocks * 512 >= 64 * 1024
+    writer.close()
+
+
+def test_a_file_is_not_opened_on_a_full_drive(tmp_path, monkeypatch):
+    """Its index would be made there, before its blocks can be. One that is there already has some."""
+    full = SimpleNamespace(f_bavail=10, f_frsize=1024)
+    path = tmp_path / "a.sqlite"
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "statvfs", lambda _path: full)
+        with pytest.raises(apsw.FullError):
+            open_writer(path, application_id=7, cache_kib=1024)
+        assert list(tmp_path.iterdir()) == []
+    first = open_writer(path, application_id=7, cache_kib=1024)
+    monkeypatch.setattr(os, "statvfs", lambda _path: full)
+    open_writer(path, application_id=7, cache_kib=1024).close()
+    first.close()
+
+
+def test_an_index_that_cannot_grow_is_a_full_drive_and_other_faults_are_not():
+    """SQLite calls it an I/O error, and nothing of the operation has happened."""
+    no_blocks, fault = apsw.IOError("no blocks"), apsw.IOError("fault")
+    no_blocks.extendedresult = apsw.SQLITE_IOERR_SHMSIZE
+    fault.extendedresult = apsw.SQLITE_IOERR_FSYNC
+    assert lacks_room(apsw.FullError("full"))
+    assert lacks_room(no_blocks)
+    assert not lacks_room(fault)
+    assert not lacks_room(apsw.IOError("fault"))

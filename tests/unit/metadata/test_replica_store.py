@@ -17,6 +17,7 @@ from objstore.metadata.catalog_file import open_catalog_reader
 from objstore.metadata.commands import OpenShard
 from objstore.metadata.leader_balance import LeaderBalance
 from objstore.metadata.partitioning import PARTITIONS_COUNT, partitions_of
+from objstore.metadata.replica_events import Rejoined
 from objstore.metadata.replica_machine import ReplicaMachine
 from objstore.metadata.snapshot import digest_of
 from objstore.model.errors import CorruptRecord, DriveUnavailable, StorageFull
@@ -106,11 +107,11 @@ class Client:
         assert [row[0] for row in page.rows] == sorted(self.acknowledged)
 
 
-def run(tmp_path, scenario, *, vfs=None):
+def run(tmp_path, scenario, **options):
     """Run a scenario on a group with an open bucket."""
 
     async def inside():
-        async with open_group(tmp_path, vfs=vfs) as group:
+        async with open_group(tmp_path, **options) as group:
             client = Client(group)
             await client.open()
             await scenario(group, client)
@@ -230,7 +231,10 @@ def test_a_majority_without_room_is_told_at_once_and_ends_by_itself(tmp_path, dr
 
 
 def test_a_leader_that_cannot_be_replaced_is_read_on(tmp_path, drive, monkeypatch):
-    """Its drive is full, and so are those of the control store: nobody else can be named, and nobody was told of anybody."""
+    """Its drive is full, and so are those of the control store: nobody else can be named, and nobody was told of anybody.
+
+    Nobody waits for that to change, though the others of the partition have room.
+    """
 
     async def scenario(group, client):
         await client.put(b"before", b"x")
@@ -244,18 +248,75 @@ def test_a_leader_that_cannot_be_replaced_is_read_on(tmp_path, drive, monkeypatc
         with monkeypatch.context() as patch:
             patch.setattr(SqliteControlStore, "put", put)
             drive.full.add(leader.replica)
-            group.catalog.patience_s = 1.0
-            with pytest.raises(DriveUnavailable):
+            started = monotonic()
+            with pytest.raises(DriveUnavailable, match="unknown"):
                 await client.put(b"k", b"y")
+            with pytest.raises(StorageFull):
+                await client.put(b"k", b"y")
+            assert monotonic() - started < group.keeper.patience_s / 2
             await until(lambda: len(refused) > 3)
             await client.check()
             assert group.keeper.at(PARTITION) is leader
-        group.catalog.patience_s = 15.0
+        await until(lambda: group.keeper.refusal(PARTITION) is None)
         await client.put(b"k", b"z")
         assert group.keeper.at(PARTITION) is not leader
         await client.check()
 
     run(tmp_path, scenario, vfs="faulty")
+
+
+def test_nobody_waits_for_a_leader_that_cannot_be_named(tmp_path, monkeypatch):
+    """The leader is gone, and the control store has no room: what would be written is refused at once."""
+
+    async def scenario(group, client):
+        await client.put(b"before", b"x")
+        lost = group.keeper.at(PARTITION)
+
+        async def put(*_, **__):
+            raise StorageFull("full")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(SqliteControlStore, "put", put)
+            group.keeper.remove(lost.replica)
+            lost.abandon(DriveUnavailable("gone"))
+            started = monotonic()
+            with pytest.raises((StorageFull, DriveUnavailable)):
+                await client.put(b"k", b"y")
+            assert monotonic() - started < group.keeper.patience_s / 2
+            with pytest.raises(StorageFull):
+                await client.put(b"k", b"y")
+        await until(lambda: group.keeper.refusal(PARTITION) is None)
+        await client.put(b"k", b"z")
+        await client.check()
+
+    run(tmp_path, scenario)
+
+
+def test_a_round_that_found_no_room_gets_what_was_kept(tmp_path, drive):
+    """Somebody else filled a drive: the store goes on with room of its own, and takes it again when there is some."""
+
+    async def scenario(group, client):
+        await client.put(b"before", b"x")
+        leader = group.keeper.at(PARTITION)
+        room = leader._kept_room
+        assert room.is_kept
+        drive.full.add(leader.replica)
+        give_up = room.give_up
+
+        def given_up():
+            drive.full.clear()
+            return give_up()
+
+        room.give_up = given_up
+        await client.put(b"k", b"y")
+        assert not room.is_kept
+        assert group.keeper.at(PARTITION) is leader
+        room._taken_at = -1_000.0
+        leader.post(Rejoined(PARTITION))
+        await until(lambda: room.is_kept)
+        await client.check()
+
+    run(tmp_path, scenario, vfs="faulty", kept_bytes=1024 * 1024)
 
 
 def test_two_of_three_lost_is_told_as_unknown(tmp_path, drive):
