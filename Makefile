@@ -8,7 +8,8 @@ DATA ?= ./data
 ARGS ?=
 SEED ?= 1
 SECONDS ?= 60
-TEST_ARGS ?= -n 2
+# More processes than two cores: much of the time tests wait for drives, clients and clocks.
+TEST_ARGS ?= -n 3 --dist worksteal
 
 .DEFAULT_GOAL := help
 .PHONY: help run test setup check fmt lint format-check contracts types tidy gates unit build smoke bench sim sim-exhaustive fuzz conformance docs clients client-programs clients-all etcd clean
