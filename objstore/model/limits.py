@@ -21,8 +21,9 @@ __all__ = [
     "DELETE_XML_BYTES_MAX",
     "DONE_UPLOAD_KEPT_MS",
     "HEADER_SECTION_BYTES_MAX",
-    "INLINE_BYTES_DEFAULT",
+    "INLINE_BYTES_ALONE",
     "INLINE_BYTES_MAX",
+    "INLINE_BYTES_REPLICATED",
     "KEY_BYTES_MAX",
     "LIST_KEYS_MAX",
     "OBJECT_TAGS_MAX",
@@ -101,8 +102,10 @@ CLOCK_SKEW_MS_MAX: Final = 15 * 60 * 1000
 PRESIGNED_EXPIRES_S_MAX: Final = 7 * 24 * 3600
 """From the signature of a presigned URL to its end; S3 rule 2.3.3."""
 
-INLINE_BYTES_DEFAULT: Final = 128 * KIB
-"""Of an object that is stored in the catalogue beside its row, unless the setting `inline_limit_bytes` says otherwise."""
+INLINE_BYTES_ALONE: Final = 128 * KIB
+"""Of an object that is stored beside its row in a catalogue of one file, unless `inline_limit_bytes` says otherwise."""
+INLINE_BYTES_REPLICATED: Final = 16 * KIB
+"""The same where the catalogue is replicated, three directories and more: the bytes go through the log to every replica."""
 INLINE_BYTES_MAX: Final = 128 * KIB
 """The most that setting may say: inline bytes travel through the log to every replica."""
 SLICE_ROWS_MAX: Final = 2_000
@@ -110,6 +113,9 @@ SLICE_ROWS_MAX: Final = 2_000
 DONE_UPLOAD_KEPT_MS: Final = 7 * 24 * 3600 * 1000
 """How long a finished Complete answers its retries."""
 
-check(INLINE_BYTES_DEFAULT <= INLINE_BYTES_MAX, "the default inline size exceeds its own limit")
+check(
+    INLINE_BYTES_REPLICATED <= INLINE_BYTES_ALONE <= INLINE_BYTES_MAX,
+    "an inline size exceeds its limit",
+)
 check(LIST_KEYS_MAX < SLICE_ROWS_MAX, "one page of a listing must fit into one slice")
 check(PART_BYTES_MIN < PART_BYTES_MAX <= SINGLE_PUT_BYTES_MAX, "part sizes are out of order")

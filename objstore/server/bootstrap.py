@@ -40,7 +40,7 @@ from objstore.server.health import Readiness, health_app
 from objstore.server.keys import RootKeys, find_root_keys, find_root_keys_on
 from objstore.server.metrics import Metrics
 from objstore.server.refusal import StartRefused
-from objstore.server.replicated_node import DIRECTORIES_MIN, open_replicated
+from objstore.server.replicated_node import open_replicated
 from objstore.server.settings import Settings
 from objstore.server.site_news import encode_sites
 from objstore.server.worker_pages import PageEndpoint
@@ -155,7 +155,7 @@ async def open_node(settings: Settings, *, clock: Clock) -> AsyncIterator[Node]:
 async def _open_stores(
     stack: AsyncExitStack, settings: Settings, clock: Clock, metrics: Metrics
 ) -> _Stores:
-    if len(settings.storage.dirs) >= DIRECTORIES_MIN:
+    if settings.storage.is_replicated:
         return await _open_on_several(stack, settings, clock, metrics)
     return await _open_on_one(stack, settings, clock, metrics)
 

@@ -11,7 +11,7 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import anyio
 
@@ -41,10 +41,7 @@ from objstore.storage.offline_drive import OfflineDrive
 from objstore.storage.posix_drive import DriveSettings
 from objstore.storage.timed_system import TimedSystem
 
-__all__ = ["DIRECTORIES_MIN", "ReplicatedNode", "open_replicated"]
-
-DIRECTORIES_MIN: Final = 3
-"""From so many directories on, catalogue and control store are replicated."""
+__all__ = ["ReplicatedNode", "open_replicated"]
 
 
 @dataclass(slots=True)

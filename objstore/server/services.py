@@ -45,7 +45,7 @@ class Services:
         ids: Ids,
         hash_pool: Executor,
     ) -> None:
-        ingest = Ingest(data, inline_bytes_max=settings.storage.inline_limit_bytes)
+        ingest = Ingest(data, inline_bytes_max=settings.storage.inline_bytes_max)
         reader = ObjectReader(catalog, data)
         sources = CopySources(registry, catalog, reader, _authorise_source, hash_pool)
         self.buckets = BucketService(registry, catalog, ids, region=settings.s3.region, spread=1)

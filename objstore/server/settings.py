@@ -15,9 +15,9 @@ from dataclasses import MISSING, dataclass, field, fields, replace
 from enum import Enum
 from functools import cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
-from objstore.model.limits import INLINE_BYTES_DEFAULT, MIB
+from objstore.model.limits import INLINE_BYTES_ALONE, INLINE_BYTES_REPLICATED, MIB
 
 __all__ = [
     "AccessSettings",
@@ -35,6 +35,7 @@ __all__ = [
 ]
 
 _DAY_S = 24 * 3600
+_REPLICATED_DIRECTORIES_MIN: Final = 3
 
 
 class Secret:
@@ -235,10 +236,10 @@ class StorageSettings:
         flag="",
         danger="Two directories on one disk look like two drives and are lost together.",
     )
-    inline_limit_bytes: int = _setting(
+    inline_limit_bytes: int | None = _setting(
         Kind.BYTES,
-        "Objects up to this size are kept in the metadata row: one write, one flush. At most 128 KiB.",
-        default=INLINE_BYTES_DEFAULT,
+        "Objects up to this size are kept in the metadata row: one write, one flush. At most 128 KiB, which is also what "
+        "one or two directories take where nothing is said; three and more, whose catalogue is replicated, take 16 KiB.",
         danger="Inline bytes go through the log to every replica and grow the metadata files.",
     )
     block_bytes: int = _setting(
@@ -272,6 +273,18 @@ class StorageSettings:
         default=0,
         danger="A metadata store that runs out of space can take no deletes either: leave it some.",
     )
+
+    @property
+    def is_replicated(self) -> bool:
+        """Tell whether catalogue and control store are replicated: from three directories on."""
+        return len(self.dirs) >= _REPLICATED_DIRECTORIES_MIN
+
+    @property
+    def inline_bytes_max(self) -> int:
+        """The size up to which an object is kept in its row, whoever chose it."""
+        if self.inline_limit_bytes is not None:
+            return self.inline_limit_bytes
+        return INLINE_BYTES_REPLICATED if self.is_replicated else INLINE_BYTES_ALONE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

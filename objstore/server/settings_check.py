@@ -77,8 +77,8 @@ def _names(settings: Settings) -> Iterator[str]:
 
 def _limits(settings: Settings) -> Iterator[str]:
     storage, listen = settings.storage, settings.listen
-    if not 0 <= storage.inline_limit_bytes <= INLINE_BYTES_MAX:
-        yield f"inline_limit_bytes: {storage.inline_limit_bytes} is not within 0 and {INLINE_BYTES_MAX}"
+    if not 0 <= storage.inline_bytes_max <= INLINE_BYTES_MAX:
+        yield f"inline_limit_bytes: {storage.inline_bytes_max} is not within 0 and {INLINE_BYTES_MAX}"
     block = storage.block_bytes
     if not _BLOCK_BYTES_MIN <= block <= _BLOCK_BYTES_MAX or block & (block - 1):
         yield f"block_bytes: {block} is not a power of two from 64 KiB to 64 MiB"

@@ -25,7 +25,6 @@ from objstore.metadata.sql_catalog import SqlCatalog
 from objstore.model.instant import Clock
 from objstore.model.names import DriveId
 from objstore.server.drives import DataRings, join_drives, read_rings
-from objstore.server.replicated_node import DIRECTORIES_MIN
 from objstore.server.settings import Settings
 from objstore.server.site_news import FollowedSites
 from objstore.server.worker_link import SITES
@@ -63,7 +62,7 @@ async def open_worker_stores(
     stack: AsyncExitStack, settings: Settings, beside: Beside
 ) -> WorkerStores:
     """Open the stores that the owner of this node has."""
-    if len(settings.storage.dirs) >= DIRECTORIES_MIN:
+    if settings.storage.is_replicated:
         return await _open_replicated(stack, settings, beside)
     return await _open_files(stack, settings, beside)
 

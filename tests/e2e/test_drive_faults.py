@@ -190,7 +190,6 @@ def serving(drives):
     environment = {
         "OBJSTORE_RESERVE_BYTES": str(RESERVE_BYTES),
         "OBJSTORE_TRASH_RETENTION_S": "2",
-        "OBJSTORE_INLINE_LIMIT_BYTES": "16384",  # shards of small objects: the drives are small
     }
     with S3Server(drives.directories, buckets=[BUCKET], environment=environment) as server:
         try:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 
+import pytest
+
 from objstore.server.settings import Kind, Secret, Settings, build_settings, setting_rows
 from objstore.server.settings_page import settings_page
 
@@ -55,3 +57,16 @@ def test_values_land_in_their_group_and_the_rest_keeps_its_default() -> None:
     assert settings.s3.region == "eu-west-1"
     assert settings.dev
     assert settings.listen == Settings().listen
+
+
+@pytest.mark.parametrize(
+    ("directories", "said", "wanted"),
+    [(1, None, 131_072), (2, None, 131_072), (3, None, 16_384), (6, 0, 0), (1, 4_096, 4_096)],
+)
+def test_the_inline_limit_follows_the_directories_unless_it_is_said(
+    directories, said, wanted
+) -> None:
+    """What is inline goes through the log to every replica, where there are some."""
+    dirs = tuple(Path(f"d{number}") for number in range(directories))
+    settings = build_settings({"dirs": dirs, "inline_limit_bytes": said})
+    assert settings.storage.inline_bytes_max == wanted
