@@ -27,6 +27,7 @@ from objstore.consensus import Epoch, Membership, ReplicaId
 from objstore.metadata.leader_balance import LeaderBalance
 from objstore.metadata.leader_names import LeaderNames
 from objstore.metadata.reader import CatalogReader
+from objstore.metadata.replica_census import Census, take_census
 from objstore.metadata.replica_events import (
     Align,
     Aligned,
@@ -287,17 +288,12 @@ class ReplicaKeeper:
         self._is_aligned = not found
         return found
 
-    def states(self) -> dict[str, int]:
-        """Return how many replicas are in which state (for metrics)."""
-        counts = {"leader": len(self._serving), "follower": 0, "learner": 0, "offline": 0}
-        for membership in self._voters.values():
-            counts["learner"] += len(membership.learners)
-            for voter in membership.voters:
-                store = self._stores.get(voter)
-                is_up = store is not None and store.is_usable
-                counts["follower" if is_up else "offline"] += 1
-        counts["follower"] = max(0, counts["follower"] - counts["leader"])
-        return counts
+    def census(self) -> Census:
+        """Return what the replicas are at the moment (for metrics)."""
+        leaders = {partition: store.replica for partition, store in self._serving.items()}
+        usable = {store.replica for store in self.stores if store.is_usable}
+        unreadable = self._trust.unreadable_count
+        return take_census(self._voters, leaders, usable, unreadable_count=unreadable)
 
     # --- reports of the stores
 

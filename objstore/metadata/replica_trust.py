@@ -49,6 +49,11 @@ class ReplicaTrust:
         """Tell whether any replica is unreadable."""
         return bool(self._unreadable)
 
+    @property
+    def unreadable_count(self) -> int:
+        """Return how many replicas are."""
+        return len(self._unreadable)
+
     def note_damaged(self, replica: ReplicaId, partition: PartitionId) -> None:
         """Take note that a replica takes part no longer."""
         self._damaged.add((replica, partition))

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING
@@ -73,6 +73,7 @@ class Metrics:
     def __init__(self) -> None:
         self._operations: dict[str, _Operation] = {}
         self._gauges: dict[str, tuple[str, Callable[[], float]]] = {}
+        self._labelled: dict[str, tuple[str, str, Callable[[], Mapping[str, float]]]] = {}
         self._workers: dict[str, ProcessCounts] = {}
         self.commit_batch = Histogram(BATCH_BOUNDS)
         """Commands that shared one commit of a metadata store."""
@@ -145,6 +146,12 @@ class Metrics:
     def add_gauge(self, name: str, meaning: str, read: Callable[[], float]) -> None:
         """Expose a present value, such as the depth of a queue; `read` must be quick. The name gets no unit added."""
         self._gauges[name] = (meaning, read)
+
+    def add_labelled_gauge(
+        self, name: str, meaning: str, label: str, read: Callable[[], Mapping[str, float]]
+    ) -> None:
+        """Expose a present value for each value of a label, as `add_gauge`."""
+        self._labelled[name] = (meaning, label, read)
 
     async def sample_loop_lag(self) -> None:
         """Measure the lag of the running event loop until cancelled."""
@@ -220,6 +227,11 @@ class Metrics:
 
         for name, (meaning, read) in sorted(self._gauges.items()):
             yield GaugeMetricFamily(name, meaning, read())
+        for name, (meaning, label, read_all) in sorted(self._labelled.items()):
+            family = GaugeMetricFamily(name, meaning, labels=(label,))
+            for value, number in read_all().items():
+                family.add_metric((value,), number)
+            yield family
         labels = ("worker",) if self._workers else ()
         files = GaugeMetricFamily("process_open_fds", "Open files of the process.", labels=labels)
         memory = GaugeMetricFamily(

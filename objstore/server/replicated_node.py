@@ -20,6 +20,7 @@ from objstore.cluster.replicated_control_store import ReplicatedControlStore
 from objstore.cluster.shared_page import SharedPage
 from objstore.cluster.sqlite_control_store import CONTROL_FILE_NAME
 from objstore.metadata.remote_writer import WriterEndpoint
+from objstore.metadata.replica_census import STATES
 from objstore.metadata.replica_keeper import ReplicaKeeper
 from objstore.metadata.replicated_catalog import ReplicatedCatalog
 from objstore.metadata.serving_board import ServingBoard
@@ -172,12 +173,18 @@ async def _open_control(stack: AsyncExitStack, sites: DriveSites) -> ReplicatedC
 def _expose(metrics: Metrics, node: ReplicatedNode) -> None:
     """Let the replicas be seen: how many in which state, and how far those that copy are."""
     keeper = node.replicas.keeper
-    for state in ("leader", "follower", "learner", "offline"):
+    for state in STATES:
         metrics.add_gauge(
             f"objstore_metadata_replicas_{state}",
             f"Replicas of metadata partitions in the state {state}.",
             partial(_count_of, keeper, state),
         )
+    metrics.add_labelled_gauge(
+        "objstore_metadata_leaders",
+        "Metadata partitions that each drive in service leads.",
+        "drive",
+        lambda: {str(drive): count for drive, count in keeper.census().leads.items()},
+    )
     metrics.add_gauge(
         "objstore_metadata_partitions_to_align",
         "Metadata partitions whose replicas are not yet where the ring wants them.",
@@ -201,4 +208,4 @@ def _expose(metrics: Metrics, node: ReplicatedNode) -> None:
 
 
 def _count_of(keeper: ReplicaKeeper, state: str) -> float:
-    return keeper.states()[state]
+    return keeper.census().states[state]

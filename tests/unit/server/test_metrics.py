@@ -82,3 +82,15 @@ def test_what_a_worker_counted_outlives_it() -> None:
     text = owner.exposition()[0].decode()
     assert 'objstore_requests_total{operation="GetObject",status="200"} 5.0' in text
     assert "worker=" not in text
+
+
+def test_a_labelled_gauge_shows_each_value() -> None:
+    """One line for each drive; a drive that went is gone at the next question."""
+    metrics = Metrics()
+    leads = {"a": 2, "b": 0}
+    metrics.add_labelled_gauge("objstore_leads", "Leads.", "drive", lambda: leads)
+    text = metrics.exposition()[0].decode()
+    assert 'objstore_leads{drive="a"} 2.0' in text
+    assert 'objstore_leads{drive="b"} 0.0' in text
+    del leads["b"]
+    assert 'drive="b"' not in metrics.exposition()[0].decode()

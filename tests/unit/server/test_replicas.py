@@ -83,8 +83,8 @@ def test_a_store_is_founded_once_and_found_again(sites):
         await first_life(sites)
         async with opened(sites) as (replicas, control):
             assert await found(replicas) == b"1"
-            await until(lambda: replicas.keeper.states()["leader"] == PARTITIONS_COUNT)
-            assert replicas.keeper.states()["offline"] == 0
+            await until(lambda: replicas.keeper.census().states["leader"] == PARTITIONS_COUNT)
+            assert replicas.keeper.census().states["offline"] == 0
             assert len(await control.list("rings/metadata/")) == 1
 
     asyncio.run(scenario())
