@@ -207,6 +207,8 @@ class Cluster:
         self._heal()
         self._wait("the clients and the layout", self._is_served)
         self._probe()
+        # An older leader may have served all of this, while whoever was named last has to be found useless yet.
+        self._wait("the replica that was named last", self._is_led)
         self.control.is_watching = False
         self.loop.run(self.loop.now + QUIET_MS_MAX)
         if not self.loop.is_idle:
@@ -236,6 +238,10 @@ class Cluster:
     def _is_served(self) -> bool:
         return not self.open_clients and self.operator.is_content and not self.control.is_doubled
 
+    def _is_led(self) -> bool:
+        leader = self.replicas.get(self.control.leader)
+        return leader is not None and leader.is_leading
+
     def _wait(self, what: str, done: object) -> None:
         deadline = self.loop.now + QUIET_MS_MAX
         if done():  # type: ignore[operator]
@@ -255,9 +261,9 @@ class Cluster:
         raise Violation("liveness", "no write succeeded after all faults were gone")
 
     def _check_end(self) -> None:
-        leader = self.replicas.get(self.control.leader)
-        if leader is None or not leader.is_leading:
+        if not self._is_led():
             raise Violation("liveness", "nobody leads in the end")
+        leader = self.replicas[self.control.leader]
         members = [self.replicas[name] for name in leader.membership.members]
         self.checkers.check_agreement([(member.log, member.machine.digest) for member in members])
         self.checkers.check_histories()
