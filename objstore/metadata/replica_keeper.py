@@ -223,7 +223,7 @@ class ReplicaKeeper:
         for partition in self._trust.damaged_of(replica):
             if replica in self._voters[partition].members:
                 return CorruptRecord("a replica is damaged", partition=partition)
-        for partition, fault in self._trust.unreadable_of(replica):
+        for partition, fault in self._trust.unreadable_of(replica, monotonic()):
             if replica in self._voters[partition].members:
                 return fault
         return None

@@ -5,8 +5,9 @@
                   better is left
     hopeless      a look-up met damage at every replica that there is: asking another one, or copying anew, would not help
 
-A replica is unreadable until its store is replaced. A hopeless partition is served as it is, so that everything else in it
-can be had, and is doubted again after a while.
+A replica is unreadable until its store is replaced. That has to wait until look-ups had time to ask all others: where the same
+row is damaged everywhere, a store that was thrown away could not be filled again. A hopeless partition is served as it is, so
+that everything else in it can be had, and is doubted again after a while.
 """
 
 from __future__ import annotations
@@ -23,6 +24,8 @@ from objstore.model.names import PartitionId
 __all__ = ["ReplicaTrust", "is_damage", "is_unreadable"]
 
 HOPELESS_S: Final = 600.0
+SETTLED_S: Final = 3.0
+"""After so long a look-up has asked every replica: with each it waits for another one to lead."""
 _DAMAGE: Final = (Corrupt, apsw.CorruptError, apsw.NotADBError)
 
 
@@ -41,7 +44,8 @@ class ReplicaTrust:
 
     def __init__(self) -> None:
         self._damaged: set[tuple[ReplicaId, PartitionId]] = set()
-        self._unreadable: dict[tuple[ReplicaId, PartitionId], Exception] = {}
+        self._unreadable: dict[tuple[ReplicaId, PartitionId], tuple[float, Exception]] = {}
+        """Since when, and why."""
         self._hopeless_until: dict[PartitionId, float] = {}
 
     @property
@@ -70,7 +74,7 @@ class ReplicaTrust:
         """Take note of what a look-up met; tell whether one of the other voters that answer may be better."""
         if now < self._hopeless_until.get(partition, 0.0):
             return False
-        self._unreadable[replica, partition] = cause
+        self._unreadable.setdefault((replica, partition), (now, cause))
         able = [other for other in others if self.votes(other, partition)]
         if any((other, partition) not in self._unreadable for other in able):
             return True
@@ -103,9 +107,11 @@ class ReplicaTrust:
         """Yield the partitions that a replica takes part in no longer."""
         return (partition for holder, partition in self._damaged if holder == replica)
 
-    def unreadable_of(self, replica: ReplicaId) -> Iterator[tuple[PartitionId, Exception]]:
-        """Yield what look-ups met in a store, as damage: what a drive does not give back can only be copied anew."""
-        for (holder, partition), cause in self._unreadable.items():
-            if holder == replica:
+    def unreadable_of(
+        self, replica: ReplicaId, now: float
+    ) -> Iterator[tuple[PartitionId, Exception]]:
+        """Yield what look-ups met in a store and not in all others, as damage: only a copy gives back what a drive does not."""
+        for (holder, partition), (since, cause) in self._unreadable.items():
+            if holder == replica and since + SETTLED_S <= now:
                 found = cause if is_damage(cause) else CorruptRecord(f"cannot be read: {cause}")
                 yield partition, found

@@ -16,7 +16,7 @@ from objstore.testing.replica_directories import roles_of
 BUCKET = "damage"
 KEYS = [f"key-{number:03d}" for number in range(60)]
 BODY = b"body of " * 40
-RETURN_S = 20.0
+RETURN_S = 60.0
 
 
 def client_of(server):

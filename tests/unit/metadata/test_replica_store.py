@@ -453,7 +453,7 @@ def test_a_damaged_row_is_not_copied_into_a_new_store(tmp_path):
         names = tuple(name for name in group.names if name != lost.replica)
         group.keeper.want(group.wanted((*names, ReplicaId("d3"))))
         await until(lambda: not group.keeper.unaligned())
-        assert isinstance(group.keeper.fault_of(source.replica), CorruptRecord)
+        await until(lambda: isinstance(group.keeper.fault_of(source.replica), CorruptRecord))
         whole = [name for name in names if name != source.replica]
         await until(lambda: len(set(digests(tmp_path, (*whole, "d3")))) == 1)
         await client.check()

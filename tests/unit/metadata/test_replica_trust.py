@@ -6,7 +6,13 @@ import apsw
 import pytest
 
 from objstore.consensus import ReplicaId
-from objstore.metadata.replica_trust import HOPELESS_S, ReplicaTrust, is_damage, is_unreadable
+from objstore.metadata.replica_trust import (
+    HOPELESS_S,
+    SETTLED_S,
+    ReplicaTrust,
+    is_damage,
+    is_unreadable,
+)
 from objstore.model.errors import CorruptRecord, DriveUnavailable, UnknownFormat
 from objstore.model.names import PartitionId
 
@@ -38,9 +44,19 @@ def test_damage_everywhere_is_found_once_and_moves_nobody_afterwards():
     assert not trust.has_doubts
     assert trust.eligible(P, ALL, ALL) == ALL
     assert not doubt(trust, A, now=HOPELESS_S - 1)
-    assert list(trust.unreadable_of(A)) == []
+    assert list(trust.unreadable_of(A, HOPELESS_S - 1)) == []
     assert doubt(trust, A, now=HOPELESS_S)
     assert doubt(trust, A, partition=Q)
+
+
+def test_no_store_is_given_up_before_all_others_were_asked():
+    """The row may be damaged everywhere: then a store that was thrown away could not be filled again."""
+    trust = ReplicaTrust()
+    doubt(trust, A, now=10.0)
+    assert list(trust.unreadable_of(A, 10.0 + SETTLED_S - 0.1)) == []
+    assert [partition for partition, _ in trust.unreadable_of(A, 10.0 + SETTLED_S)] == [P]
+    doubt(trust, A, now=12.0)
+    assert [partition for partition, _ in trust.unreadable_of(A, 10.0 + SETTLED_S)] == [P]
 
 
 def test_a_replica_that_is_alone_stays_doubted():
@@ -73,7 +89,7 @@ def test_what_a_drive_does_not_give_back_is_made_anew_like_damage():
     """A sector that cannot be read stays so; a copy lies elsewhere on the drive."""
     trust = ReplicaTrust()
     doubt(trust, A, cause=apsw.IOError("sector"))
-    ((partition, fault),) = trust.unreadable_of(A)
+    ((partition, fault),) = trust.unreadable_of(A, SETTLED_S)
     assert partition == P
     assert is_damage(fault)
 
