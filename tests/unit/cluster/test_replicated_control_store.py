@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import threading
 
 import apsw
 import pytest
@@ -22,8 +23,14 @@ def paths(directory, names=NAMES):
     return {name: directory / f"{name}.sqlite" for name in names}
 
 
-def store_over(directory, names=NAMES, on_fatal=lambda _failure: None):
-    return ReplicatedControlStore(paths(directory, names), on_fatal=on_fatal)
+@contextlib.asynccontextmanager
+async def store_over(directory, names=NAMES, on_fatal=lambda _failure: None):
+    """A store over some of the files. A copy that was slow closes its file later: what comes next must not find it locked."""
+    async with ReplicatedControlStore(paths(directory, names), on_fatal=on_fatal) as store:
+        yield store
+    for thread in threading.enumerate():
+        if thread.name.startswith("control-copy"):
+            await asyncio.to_thread(thread.join, 10.0)
 
 
 def lose(directory, name):
