@@ -146,6 +146,9 @@ def make_environment(profile: str, interpreter: str) -> None:
     if profile == "dev":
         editable = ["--no-deps", "--no-build-isolation", "--editable", str(ROOT)]
         _run([uv, "pip", "install", "--quiet", *python, *editable], environment)
+        # Where PYTHONDONTWRITEBYTECODE is set, as in many containers, each start would compile the whole package again.
+        compiled = [str(folder / "bin" / "python"), "-m", "compileall", "-q", "objstore"]
+        _run(compiled, environment)
     stamp.write_text(digest, encoding="ascii")
 
 
