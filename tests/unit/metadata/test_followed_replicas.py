@@ -182,6 +182,9 @@ def test_a_damaged_row_makes_another_replica_lead(tmp_path) -> None:
             damage(leader.path)
             assert await found(side) == b"1"
             assert keeper.at(PARTITION) is not leader
+            async with asyncio.timeout(60):
+                while keeper.fault_of(leader.replica) is None:  # noqa: ASYNC110 - a time that passes
+                    await asyncio.sleep(0.05)
             assert isinstance(keeper.fault_of(leader.replica), CorruptRecord)
             assert keeper.can_spare(leader.replica)
             state = await side.group.catalog.find(BUCKET, b"k")
